@@ -1,0 +1,254 @@
+//! A `foretell serve` of our own: started, waited for, and stopped by its id on every way out.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// What the server prints once it answers, before its address.
+const READY: &str = "listening on http://";
+
+/// A start opens a store and loads models; one that takes longer than this hangs.
+const START: Duration = Duration::from_secs(60);
+
+/// A stop lets requests end; one that takes longer than this is forced.
+const STOP: Duration = Duration::from_secs(20);
+
+/// Names of settings that the server takes from the environment: what the user has set for a server of theirs must not
+/// reach this one.
+const FOREIGN_PREFIX: &str = "FORETELL_";
+
+/// How a server is started.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    /// The `foretell` binary.
+    pub(crate) binary: &'a Path,
+    /// Where it listens; port 0 for any that is free.
+    pub(crate) listen: &'a str,
+    /// Its data folder.
+    pub(crate) data_dir: &'a Path,
+    /// Where its output goes.
+    pub(crate) log: &'a Path,
+    /// The operator's key.
+    pub(crate) admin_key: &'a str,
+}
+
+/// A running server; dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Arc<Mutex<Option<Child>>>,
+    url: String,
+    ended: mpsc::Receiver<()>,
+}
+
+impl Start<'_> {
+    /// Starts the server and returns once it listens.
+    ///
+    /// From here on, SIGINT, SIGTERM and SIGHUP stop the server before they end this program.
+    pub(crate) fn start(&self) -> Result<Server> {
+        let mut log = File::create(self.log)
+            .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let mut command = Command::new(self.binary);
+        command
+            .arg("serve")
+            .args([OsStr::new("--listen"), OsStr::new(self.listen)])
+            .args([OsStr::new("--data-dir"), self.data_dir.as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(log.try_clone()?))
+            // A group of its own: Ctrl-C reaches this program alone, which then stops the server in order.
+            .process_group(0);
+        own_environment(&mut command);
+        command.env("FORETELL_ADMIN_KEY", self.admin_key);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let stdout = child.stdout.take().context("the server has no stdout")?;
+        let (ready, listening) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            copy(stdout, &mut log, &ready);
+            drop(end);
+        });
+        let mut server = Server {
+            child: Arc::new(Mutex::new(Some(child))),
+            url: String::new(),
+            ended,
+        };
+        server.stop_on_signals()?;
+        match listening.recv_timeout(START) {
+            Ok(address) => server.url = format!("http://{address}"),
+            Err(mpsc::RecvTimeoutError::Timeout) => bail!(
+                "the server does not listen after {} s; its log: {}",
+                START.as_secs(),
+                self.log.display()
+            ),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = server.stop();
+                let said = std::fs::read_to_string(self.log).unwrap_or_default();
+                bail!(
+                    "the server ended before it listened ({}):\n{}",
+                    shown(status),
+                    said.trim_end()
+                );
+            }
+        }
+        Ok(server)
+    }
+}
+
+impl Server {
+    /// `http://` and the address it listens on.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until the server ends by itself; a signal ends this program instead.
+    pub(crate) fn wait(self) -> Result<()> {
+        let _ = self.ended.recv();
+        let status = self.stop();
+        bail!("the server has ended ({})", shown(status));
+    }
+
+    /// Asks the server to stop and waits for it; how it ended, unless it was stopped before.
+    pub(crate) fn stop(&self) -> Option<ExitStatus> {
+        stop(&self.child)
+    }
+
+    fn stop_on_signals(&self) -> Result<()> {
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
+        let child = Arc::clone(&self.child);
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                eprintln!("\nstopping the server");
+                stop(&child);
+                std::process::exit(128 + signal);
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Takes out of a command's environment what a user has set for servers and clients of theirs.
+pub(crate) fn own_environment(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(FOREIGN_PREFIX) {
+            command.env_remove(name);
+        }
+    }
+    // cargo puts its toolchain's libraries first for what it runs; a toolchain of the system must find its own.
+    command.env_remove("LD_LIBRARY_PATH");
+}
+
+fn stop(child: &Mutex<Option<Child>>) -> Option<ExitStatus> {
+    // Held until the server is gone: whoever comes second waits for the first to finish.
+    let mut slot = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = slot.take()?;
+    let deadline = Instant::now() + STOP;
+    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(None) => thread::sleep(Duration::from_millis(10)),
+            Ok(Some(status)) => return Some(status),
+            Err(_) => return None,
+        }
+    }
+    let _ = child.kill();
+    child.wait().ok()
+}
+
+/// Copies the server's output to its log and tells the address that it announces.
+fn copy(output: impl Read, log: &mut File, ready: &mpsc::Sender<String>) {
+    for line in BufReader::new(output).lines() {
+        let Ok(line) = line else { return };
+        let _ = writeln!(log, "{line}");
+        if let Some((_, after)) = line.split_once(READY) {
+            let address = after.split_whitespace().next().unwrap_or_default();
+            let _ = ready.send(address.trim_end_matches('/').to_owned());
+        }
+    }
+}
+
+fn shown(status: Option<ExitStatus>) -> String {
+    status.map_or_else(|| "no exit status".to_owned(), |status| status.to_string())
+}
+
+/// Empties and makes the data folder of a server that nothing of value is kept in.
+///
+/// Refuses a folder that was not made here, so that a mistyped path costs nothing.
+pub(crate) fn reset_data_dir(folder: &Path) -> Result<()> {
+    let mark = mark(folder);
+    if folder.exists() {
+        let empty = folder.read_dir()?.next().is_none();
+        if !empty && !mark.is_file() {
+            bail!(
+                "{} was not made by this command and will not be emptied; choose another with --data-dir",
+                folder.display()
+            );
+        }
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::write(mark, "Made by cargo xtask; emptied at its next run.\n")?;
+    Ok(())
+}
+
+fn mark(folder: &Path) -> PathBuf {
+    folder.join(".xtask")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_not_made_here_is_not_emptied() {
+        let root = tempfile::tempdir().unwrap();
+        let precious = root.path().join("precious");
+        std::fs::create_dir(&precious).unwrap();
+        std::fs::write(precious.join("thesis.txt"), "years").unwrap();
+        let error = reset_data_dir(&precious).unwrap_err().to_string();
+        assert!(error.contains("will not be emptied"), "{error}");
+        assert!(precious.join("thesis.txt").is_file());
+    }
+
+    #[test]
+    fn a_folder_made_here_is_emptied_at_the_next_run() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("a/b");
+        reset_data_dir(&folder).unwrap();
+        std::fs::write(folder.join("foretell.db"), "old").unwrap();
+        reset_data_dir(&folder).unwrap();
+        assert!(!folder.join("foretell.db").exists());
+    }
+
+    #[test]
+    fn the_announced_address_is_read_from_the_output() {
+        let root = tempfile::tempdir().unwrap();
+        let mut log = File::create(root.path().join("log")).unwrap();
+        let (ready, listening) = mpsc::channel();
+        copy(
+            &b"starting\nforetell listening on http://127.0.0.1:4711/ (pid 1)\n"[..],
+            &mut log,
+            &ready,
+        );
+        assert_eq!(listening.recv().unwrap(), "127.0.0.1:4711");
+    }
+}

@@ -1,0 +1,204 @@
+//! `cargo xtask test`: everything that CI checks. `.ci/run` calls it and nothing else.
+//!
+//! One native profile throughout, so that an empty target folder compiles each dependency once (clippy and the documents
+//! share a second, lighter pass that generates no code).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::server::own_environment;
+use crate::steps::Steps;
+use crate::workspace::{Profile, Workspace};
+use crate::{command, demo, guests, tidy};
+
+/// Runs all of it and stops at the first failure.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let mut steps = Steps::new();
+    steps.run("format", || {
+        command::run(&mut workspace.cargo(["fmt", "--all", "--check"]))
+            .context("run `cargo fmt --all` to format everything")
+    })?;
+    steps.run("house rules", || tidy::run(workspace))?;
+    steps.run("clippy", || {
+        let args = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        command::run(&mut workspace.cargo(args))
+    })?;
+    steps.run("documents", || {
+        let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
+        command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
+    if command::is_there(&mut workspace.cargo(["deny", "--version"])) {
+        steps.run("dependencies", || {
+            let mut deny =
+                workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"]);
+            command::run(&mut deny)
+        })?;
+    }
+    let binary = steps.run("build", || {
+        // Exactly what the tests are built from, so that nothing is compiled with other features.
+        command::run(&mut workspace.cargo(["build", "--workspace", "--bins", "--tests"]))?;
+        workspace.server(Profile::Dev)
+    })?;
+    let plugins = steps.run("plugins", || collect_plugins(workspace, &binary))?;
+
+    let mut passed = steps.run("tests", || run_tests(workspace, &binary, &plugins))?;
+    passed += steps.run("examples in documents", || {
+        let mut test = workspace.cargo(["test", "--workspace", "--doc"]);
+        counted(&mut test)
+    })?;
+    for script in examples(&workspace.root)? {
+        let title = format!(
+            "example {}",
+            workspace.shown(script.parent().unwrap_or(&script))
+        );
+        steps.run(&title, || {
+            let mut example = Command::new("bash");
+            own_environment(&mut example);
+            example.arg(&script).env("FORETELL_BIN", &binary);
+            command::run(&mut example)
+        })?;
+        passed += 1;
+    }
+    steps.run("demo", || {
+        let options = demo::Options {
+            once: true,
+            listen: "127.0.0.1:0".to_owned(),
+            data_dir: Some(workspace.target.join("demo-of-test")),
+            profile: Profile::Dev,
+        };
+        demo::run(workspace, &options)
+    })?;
+    passed += 1;
+
+    println!("\n{}\n{passed} passed, 0 failed", steps.summary());
+    Ok(())
+}
+
+/// Builds the plugins and lays the components side by side, as `<plugin>.wasm`, for the tests.
+fn collect_plugins(workspace: &Workspace, binary: &Path) -> Result<PathBuf> {
+    let folder = workspace.target.join("plugins");
+    fs::create_dir_all(&folder)?;
+    for component in guests::build(workspace, binary)? {
+        let name = component
+            .file_name()
+            .context("a component has no file name")?;
+        fs::copy(&component, folder.join(name))?;
+    }
+    Ok(folder)
+}
+
+fn run_tests(workspace: &Workspace, binary: &Path, plugins: &Path) -> Result<u64> {
+    let mut tests = if command::is_there(&mut workspace.cargo(["nextest", "--version"])) {
+        workspace.cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        // Documents have a step of their own.
+        workspace.cargo([
+            "test",
+            "--workspace",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--no-fail-fast",
+        ])
+    };
+    tests
+        .env("FORETELL_BIN", binary)
+        .env("FORETELL_PLUGINS", plugins);
+    let passed = counted(&mut tests)?;
+    if passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(passed)
+}
+
+/// Runs tests and counts those that passed.
+fn counted(tests: &mut Command) -> Result<u64> {
+    let mut passed = 0;
+    command::watched(tests, |line| passed += passed_in(line))?;
+    Ok(passed)
+}
+
+/// How many tests passed, if this is the line in which nextest or libtest says so.
+fn passed_in(line: &str) -> u64 {
+    let summary = match line.trim_start() {
+        line if line.starts_with("Summary [") => line
+            .split_once(" tests run: ")
+            .or(line.split_once(" test run: ")),
+        line if line.starts_with("test result: ") => line.split_once(". "),
+        _ => None,
+    };
+    summary
+        .and_then(|(_, counts)| counts.split_once(" passed")?.0.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The script of every example, sorted.
+fn examples(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    let mut folders = vec![root.join("examples")];
+    while let Some(folder) = folders.pop() {
+        for entry in
+            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
+        {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("run.sh") {
+                scripts.push(path);
+            }
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_both_test_runners_are_read() {
+        for (line, passed) in [
+            (
+                "     Summary [   0.123s] 245 tests run: 244 passed (2 slow), 1 failed, 0 skipped",
+                244,
+            ),
+            (
+                "     Summary [   0.123s] 1 test run: 1 passed, 0 skipped",
+                1,
+            ),
+            (
+                "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+                12,
+            ),
+            ("test result: FAILED. 3 passed; 1 failed; 0 ignored", 3),
+            ("        PASS [   0.004s] xtask tests::one_passed", 0),
+        ] {
+            assert_eq!(passed_in(line), passed, "{line}");
+        }
+    }
+
+    #[test]
+    fn examples_are_found_at_any_depth() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["quickstart", "clients/curl"] {
+            let folder = root.path().join("examples").join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("run.sh"), "").unwrap();
+            fs::write(folder.join("README.md"), "").unwrap();
+        }
+        let found = examples(root.path()).unwrap();
+        assert_eq!(found.len(), 2);
+        assert!(found[0].ends_with("examples/clients/curl/run.sh"));
+    }
+}
