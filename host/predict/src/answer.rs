@@ -1,0 +1,51 @@
+//! A prediction's answer, and what records show of it.
+
+use std::sync::Arc;
+
+use foretell_types::Tensor;
+use foretell_types::run::Usage;
+use foretell_types::signature::Role;
+
+use crate::Target;
+
+/// The answer to one prediction.
+#[derive(Debug)]
+pub struct Answer {
+    /// The version that answered.
+    pub target: Arc<Target>,
+    /// All outputs, in signature order, as the signature promises them.
+    pub outputs: Vec<Tensor>,
+    /// How many rows were asked for.
+    pub rows: u32,
+    /// What it used.
+    pub usage: Usage,
+}
+
+impl Answer {
+    /// What the prediction is worth: one credit for each row, until prices are governed.
+    pub const fn credits(&self) -> u32 {
+        self.rows
+    }
+
+    /// How sure the model is of a row, 0 to 1: its own confidence output if it has one, else the largest class
+    /// probability. `None` for models that decide for no class.
+    pub fn confidence(&self, row: usize) -> Option<f64> {
+        let signature = &self.target.signature;
+        if let Some((index, _)) = signature.output_of(Role::Confidence) {
+            return self.outputs.get(index)?.elements().number(row);
+        }
+        signature.output_of(Role::Label)?;
+        let (index, _) = signature.output_of(Role::Prediction)?;
+        let probabilities = self.outputs.get(index)?;
+        let width = match probabilities.shape() {
+            [_] => 1,
+            [_, classes] => *classes as usize,
+            _ => return None,
+        };
+        let mut values = (row * width..(row + 1) * width).map(|at| probabilities.elements().number(at));
+        let largest = values.try_fold(f64::NEG_INFINITY, |largest, value| value.map(|value| largest.max(value)))?;
+        // A lone probability is that of the second of two classes.
+        let sure = if width == 1 { largest.max(1.0 - largest) } else { largest };
+        (0.0..=1.0).contains(&sure).then_some(sure)
+    }
+}

@@ -1,0 +1,97 @@
+//! What a transport brings: who asks, for which model, and a body that is still unread.
+
+use std::fmt;
+use std::future::Future;
+
+use foretell_types::record::Record;
+use foretell_types::signature::NamedTensor;
+use foretell_types::{ModelName, ModelVersion, RequestId, Signature};
+
+use crate::PredictError;
+
+/// What every request says before its body.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Names the request in answers and logs.
+    pub request_id: RequestId,
+    /// What the caller shows.
+    pub credentials: Credentials,
+    /// The tenant of a `/tenants/{t}` prefix, as written.
+    pub prefix: Option<String>,
+}
+
+/// The key that a caller shows, as sent; never logged.
+#[derive(Clone, Default)]
+pub struct Credentials(Option<String>);
+
+impl Credentials {
+    /// The text of a key, without `Bearer`; none = the caller shows nothing.
+    pub const fn new(key: Option<String>) -> Self {
+        Self(key)
+    }
+
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// Whether the caller shows nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Credentials(…)" } else { "Credentials(none)" })
+    }
+}
+
+/// A model and, where the caller names one, a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRef {
+    /// The model.
+    pub model: ModelName,
+    /// The version; none = wherever the model's traffic goes.
+    pub version: Option<ModelVersion>,
+}
+
+impl ModelRef {
+    /// Reads the names of a path.
+    ///
+    /// # Errors
+    /// `NotFound` for a text that no model can have as its name: to its caller it does not exist.
+    pub fn parse(model: &str, version: Option<&str>) -> Result<Self, PredictError> {
+        let absent = |name: &str| {
+            let shown: String = name.chars().take(64).collect();
+            PredictError::NotFound(format!("Request for unknown model: '{}' is not found", shown.escape_debug()))
+        };
+        Ok(Self {
+            model: ModelName::parse(model).map_err(|_| absent(model))?,
+            version: version.map(ModelVersion::parse).transpose().map_err(|_| absent(model))?,
+        })
+    }
+}
+
+/// The inputs of a prediction in one of the two forms that callers use.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inputs {
+    /// Tensors by name.
+    Tensors(Vec<NamedTensor>),
+    /// Rows by feature name.
+    Records(Vec<Record>),
+}
+
+/// A request's body, still unread: the corridor says how long it may be and against which signature it is decoded.
+pub trait Payload: Send {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// `TooLarge` past `limit_bytes`, `BodyLost` if it ends early, `UnsupportedEncoding`.
+    fn read(&mut self, limit_bytes: u64) -> impl Future<Output = Result<(), PredictError>> + Send;
+
+    /// Turns what was read into inputs for a model of this signature.
+    ///
+    /// # Errors
+    /// `Malformed` for what is no body of this route, `Mismatch` for what cannot be an input of the model.
+    fn decode(&mut self, signature: &Signature) -> Result<Inputs, PredictError>;
+}

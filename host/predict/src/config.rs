@@ -1,0 +1,49 @@
+//! What requests and versions may use, with units.
+
+/// Ceilings and defaults. Every field is checked by the configuration before the server starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a prediction's body, at most. Default 8 MiB.
+    pub max_body_bytes: u64,
+    /// Predictions under way on this host, at most. Default 1,024.
+    pub max_concurrent: usize,
+    /// Predictions under way for one tenant, at most. Default 256.
+    pub max_concurrent_per_tenant: usize,
+    /// Bytes of an uploaded plugin, before and after inflation, at most. Default 64 MiB.
+    pub max_plugin_bytes: u64,
+    /// Bytes of an uploaded artifact, at most. Default 256 MiB.
+    pub max_artifact_bytes: u64,
+    /// Rows of one request where a version does not say. Default 10,240 (a batch of rows is one call of the plugin).
+    pub default_max_rows: u32,
+    /// Rows that a version may ask for, at most. Default 1,000,000.
+    pub max_rows_ceiling: u32,
+    /// Milliseconds in the sandbox where a version does not say. Default 1,000.
+    pub default_deadline_ms: u32,
+    /// Milliseconds that a version may ask for, at most. Default 60,000.
+    pub deadline_ceiling_ms: u32,
+    /// Mebibytes of guest memory where a version does not say. Default 128.
+    pub default_memory_mib: u32,
+    /// Mebibytes that a version may ask for, at most. Default 512.
+    pub memory_ceiling_mib: u32,
+    /// Days until a key expires where its creator does not say. Default 365.
+    pub default_key_days: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 8 << 20,
+            max_concurrent: 1_024,
+            max_concurrent_per_tenant: 256,
+            max_plugin_bytes: 64 << 20,
+            max_artifact_bytes: 256 << 20,
+            default_max_rows: 10_240,
+            max_rows_ceiling: 1_000_000,
+            default_deadline_ms: 1_000,
+            deadline_ceiling_ms: 60_000,
+            default_memory_mib: 128,
+            memory_ceiling_mib: 512,
+            default_key_days: 365,
+        }
+    }
+}

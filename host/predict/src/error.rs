@@ -1,0 +1,198 @@
+//! Every way in which a use case ends without its answer.
+
+use std::time::Duration;
+
+use foretell_store::StoreError;
+use foretell_types::blob::BlobError;
+use foretell_types::compile::{CompileError, Refusal};
+use foretell_types::run::RunError;
+use foretell_types::{ErrorKind, Mismatch, Scope};
+use thiserror::Error;
+
+/// Why a call has no answer. `Display` is the outside message: it says what to do next and holds no secret;
+/// [`cause`](PredictError::cause) is the inside one, for the log.
+#[derive(Debug, Error)]
+pub enum PredictError {
+    /// The body is not what the route reads.
+    #[error("{0}")]
+    Malformed(String),
+    /// The inputs do not match the signature.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// A field of a management request is out of range, or unknown.
+    #[error("{0}")]
+    Invalid(String),
+    /// No credential, or one that opens nothing.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// The credential lacks a scope.
+    #[error("this key lacks the scope {}", any_of(.needed))]
+    Forbidden {
+        /// Any of these would do.
+        needed: &'static [Scope],
+    },
+    /// A key asks for more than its creator may give.
+    #[error("{0}")]
+    NotGrantable(String),
+    /// An operator must say which tenant is meant.
+    #[error("an operator's key has no tenant of its own: put /tenants/{{tenant}} before the path (on the command line: --tenant NAME)")]
+    TenantRequired,
+    /// No such thing, or not the caller's.
+    #[error("{0}")]
+    NotFound(String),
+    /// The name is taken by something else, or the state forbids the act.
+    #[error("{0}")]
+    Conflict(String),
+    /// A body or a part of it is too long.
+    #[error("{what} is larger than its limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// What is too long.
+        what: &'static str,
+        /// Its limit.
+        limit_bytes: u64,
+    },
+    /// A content encoding that is not supported.
+    #[error("{0}")]
+    UnsupportedEncoding(String),
+    /// The upload is not accepted.
+    #[error("the upload is refused: {}", list(.0))]
+    UploadRefused(Vec<Refusal>),
+    /// The prediction was run and has no answer.
+    #[error("{}", shown(.0))]
+    Run(RunError),
+    /// The outputs are not what the signature promises.
+    #[error("the model `{model}` returned what its signature does not promise; its owner must repair it")]
+    Contract {
+        /// The model.
+        model: String,
+        /// What differs, for its owner.
+        problem: String,
+    },
+    /// No room for one more request now.
+    #[error("{what}; try again in {} s", retry_after.as_secs())]
+    Overloaded {
+        /// What is full.
+        what: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The caller went away, or its body ended early.
+    #[error("the body ended before it was complete")]
+    BodyLost,
+    /// Something that the server needs is away.
+    #[error("the server cannot do this now; try again in a few seconds")]
+    Unavailable(String),
+    /// A defect of ours.
+    #[error("internal error; give the request id to the operator")]
+    Internal(String),
+}
+
+impl PredictError {
+    /// The kind that decides status and code.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Malformed(_) | Self::BodyLost => ErrorKind::Malformed,
+            Self::Mismatch(mismatch) => mismatch.kind(),
+            Self::Invalid(_) => ErrorKind::InvalidInput,
+            Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
+            Self::Forbidden { .. } | Self::NotGrantable(_) => ErrorKind::Forbidden,
+            Self::TenantRequired => ErrorKind::TenantRequired,
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Conflict(_) => ErrorKind::Conflict,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::UnsupportedEncoding(_) => ErrorKind::UnsupportedEncoding,
+            Self::UploadRefused(_) => ErrorKind::UploadRefused,
+            Self::Run(error) => error.kind(),
+            Self::Contract { .. } => ErrorKind::PluginContract,
+            Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// What the log should hold beyond the outside message.
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => Some(error.to_string()),
+            Self::Contract { problem, .. } => Some(problem.clone()),
+            Self::Unavailable(cause) | Self::Internal(cause) => Some(cause.clone()),
+            _ => None,
+        }
+    }
+
+    /// When to try again, where that may help.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Run(RunError::Overloaded { .. } | RunError::Unavailable(_)) | Self::Unavailable(_) => {
+                Some(Duration::from_secs(2))
+            }
+            _ => None,
+        }
+    }
+
+    /// The reasons of a refused upload; empty otherwise.
+    pub fn refusals(&self) -> &[Refusal] {
+        match self {
+            Self::UploadRefused(refusals) => refusals,
+            _ => &[],
+        }
+    }
+}
+
+impl From<StoreError> for PredictError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound(what) => Self::NotFound(format!("{what} does not exist")),
+            StoreError::Conflict(message) => Self::Conflict(message),
+            StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StoreError::Corrupt(_) | StoreError::Unsupported(_) => {
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<BlobError> for PredictError {
+    fn from(error: BlobError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<CompileError> for PredictError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Refused(refusals) => Self::UploadRefused(refusals),
+            CompileError::Busy => {
+                Self::Overloaded { what: "too many uploads are waiting", retry_after: Duration::from_secs(10) }
+            }
+            CompileError::Worker(cause) => Self::Unavailable(cause),
+        }
+    }
+}
+
+/// What callers see of a failed run: the plugin's words only where they are meant for the caller.
+fn shown(error: &RunError) -> String {
+    match error {
+        RunError::Refused { message, row: Some(row), .. } => format!("the model refuses row {row}: {message}"),
+        RunError::Refused { message, .. } => format!("the model refuses the input: {message}"),
+        RunError::Failed(_) | RunError::Trapped(_) => "the model failed; its owner finds the reason in the log".into(),
+        RunError::Memory { limit_bytes } => format!("the model needed more than its {} MiB of memory", limit_bytes >> 20),
+        RunError::Stack => "the model used up its stack".into(),
+        RunError::Deadline { deadline } => format!("the model did not answer within {} ms", deadline.as_millis()),
+        RunError::Contract(_) => "the model returned what is not valid; its owner must repair it".into(),
+        RunError::Overloaded { .. } => "the model has no free thread; try again in a few seconds".into(),
+        RunError::Unavailable(_) => "the model cannot be loaded now; try again in a few seconds".into(),
+        RunError::Internal(_) => "the prediction failed inside the server; its operator finds the reason in the log".into(),
+    }
+}
+
+fn any_of(scopes: &[Scope]) -> String {
+    let names: Vec<_> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
+    names.join(" or ")
+}
+
+fn list(refusals: &[Refusal]) -> String {
+    let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}

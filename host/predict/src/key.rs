@@ -1,0 +1,150 @@
+//! API keys as text: made, recognised without the store, hashed.
+//!
+//! `ftl_live_` + 32 base62 characters (190 bits) + 6 base62 characters of CRC32 over what precedes. The checksum lets
+//! secret scanners and this server tell a mistyped key from an unknown one without a look at the store; it proves
+//! nothing. The store holds `HMAC-SHA256(pepper, key)`, so that its copy opens nothing.
+
+use std::fmt;
+
+use foretell_types::KeyId;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::PredictError;
+
+const PREFIX: &str = "ftl_live_";
+const RANDOM_CHARS: usize = 32;
+const CHECK_CHARS: usize = 6;
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A key that was just made: shown once, then only its hash remains.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text to show.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Makes a new key.
+///
+/// # Errors
+/// `Internal` if the system has no randomness to give.
+pub(crate) fn generate() -> Result<Secret, PredictError> {
+    let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECK_CHARS);
+    text.push_str(PREFIX);
+    push_random(&mut text, RANDOM_CHARS, BASE62)?;
+    let check = checksum(&text);
+    text.push_str(&check);
+    Ok(Secret(text))
+}
+
+/// Makes the public name of a key.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn generate_id() -> Result<KeyId, PredictError> {
+    let mut text = String::from("key_");
+    push_random(&mut text, 16, b"0123456789abcdefghijklmnopqrstuvwxyz")?;
+    KeyId::parse(&text).map_err(|error| PredictError::Internal(error.to_string()))
+}
+
+/// Whether a text of our form carries the right checksum. `None`: it is not of our form (an operator's own key).
+pub(crate) fn checksum_holds(text: &str) -> Option<bool> {
+    let body = text.strip_prefix(PREFIX)?;
+    let well_formed = body.len() == RANDOM_CHARS + CHECK_CHARS && body.bytes().all(|b| b.is_ascii_alphanumeric());
+    Some(well_formed && {
+        let (signed, check) = text.split_at(PREFIX.len() + RANDOM_CHARS);
+        checksum(signed) == check
+    })
+}
+
+/// What is kept secret beside the store: without it, stored hashes cannot be tried.
+#[derive(Clone)]
+pub struct Pepper(Hmac<Sha256>);
+
+impl Pepper {
+    /// Prepares the keyed hash.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        // HMAC takes keys of any length, so this cannot fail; an unkeyed hash must never be used in its place.
+        Self(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
+    }
+
+    /// HMAC-SHA256 of a key's text.
+    pub(crate) fn hash(&self, text: &str) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(…)")
+    }
+}
+
+fn push_random(text: &mut String, chars: usize, alphabet: &[u8]) -> Result<(), PredictError> {
+    // Bytes past the largest multiple of the alphabet are thrown away, so that every character is equally likely.
+    let fair = 256 - 256 % alphabet.len();
+    let mut left = chars;
+    while left > 0 {
+        let mut bytes = [0; 64];
+        getrandom::fill(&mut bytes).map_err(|error| PredictError::Internal(format!("no randomness: {error}")))?;
+        for byte in bytes.into_iter().map(usize::from).filter(|byte| *byte < fair).take(left) {
+            text.push(char::from(alphabet[byte % alphabet.len()]));
+            left -= 1;
+        }
+    }
+    Ok(())
+}
+
+fn checksum(text: &str) -> String {
+    let mut value = crc32fast::hash(text.as_bytes());
+    let mut digits = [b'0'; CHECK_CHARS];
+    // 62^6 is larger than 2^32, so six digits hold every checksum.
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE62[(value % 62) as usize];
+        value /= 62;
+    }
+    digits.into_iter().map(char::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_carries_its_checksum_and_no_other_text_does() {
+        let key = generate().unwrap();
+        assert_eq!(key.expose().len(), 47);
+        assert_eq!(checksum_holds(key.expose()), Some(true));
+        for at in PREFIX.len()..key.expose().len() {
+            let mut changed = key.expose().to_owned();
+            let other = if changed.as_bytes()[at] == b'x' { "y" } else { "x" };
+            changed.replace_range(at..=at, other);
+            assert_eq!(checksum_holds(&changed), Some(false), "{at}");
+        }
+        assert_eq!(checksum_holds("ftl_live_short"), Some(false));
+        assert_eq!(checksum_holds("my-own-operator-key"), None);
+    }
+
+    #[test]
+    fn two_keys_and_two_peppers_never_meet() {
+        let (a, b) = (generate().unwrap(), generate().unwrap());
+        assert_ne!(a, b);
+        let (one, two) = (Pepper::new(&[1; 32]), Pepper::new(&[2; 32]));
+        assert_eq!(one.hash(a.expose()), one.hash(a.expose()));
+        assert_ne!(one.hash(a.expose()), one.hash(b.expose()));
+        assert_ne!(one.hash(a.expose()), two.hash(a.expose()));
+        assert_eq!(format!("{a:?} {one:?}"), "Secret(…) Pepper(…)");
+    }
+}

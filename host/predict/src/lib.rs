@@ -1,0 +1,32 @@
+//! The corridor of a prediction, and the management of what is predicted with.
+//!
+//! Knows the store's ports and the [`Runner`](foretell_types::run::Runner); knows no transport, no database and no
+//! engine. The hazard it exists to contain is a prediction that skips a stage: each stage takes the previous one's
+//! output by value, so leaving one out does not compile.
+//!
+//! - [`Predictor`] answers predictions. [`Manager`] does everything else that a caller may ask for: tenants, keys,
+//!   models. Both begin with [`Identity`], so no use case runs for a caller that it does not know.
+//! - A transport brings a [`Call`] (who asks) and a [`Payload`] (a body that it has not read yet), and gets our types
+//!   or a [`PredictError`] back.
+
+pub mod answer;
+pub mod call;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod health;
+pub mod key;
+pub mod manage;
+mod predictor;
+mod registry;
+mod stage;
+
+pub use answer::Answer;
+pub use call::{Call, Credentials, Inputs, ModelRef, Payload};
+pub use clock::Clock;
+pub use config::Limits;
+pub use error::PredictError;
+pub use manage::Manager;
+pub use predictor::Predictor;
+pub use registry::{Registry, Target};
+pub use stage::identify::{Identity, Principal};

@@ -1,0 +1,72 @@
+//! Everything that a caller may ask for besides predictions: tenants, keys, models.
+//!
+//! Each use case is one method of [`Manager`], in the file of its noun, and begins with who asks.
+
+mod digest;
+mod keys;
+mod models;
+mod settings;
+mod tenants;
+mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use foretell_store::{Keys, Models, Tenants};
+use foretell_types::TenantId;
+use foretell_types::blob::Blobs;
+use foretell_types::compile::Compiler;
+use foretell_types::run::Runner;
+use tokio::sync::Mutex;
+
+// What the use cases answer with, so that a transport needs no store.
+pub use foretell_store::{KeyRecord, ModelRecord, TenantRecord, VersionRecord};
+pub use keys::{Issued, NewKeyRequest, OperatorKey};
+pub use models::{Published, TrafficRequest};
+pub use upload::{Part, Upload};
+
+use crate::{Identity, Limits, Registry};
+
+/// Manages tenants, keys and models. Cheap to share; one for each server.
+pub struct Manager {
+    pub(crate) parts: ManagerParts,
+    /// One lock for each tenant around what touches its blobs and rows together, so that a deletion never takes a blob
+    /// that an upload is about to refer to.
+    locks: DashMap<TenantId, Arc<Mutex<()>>>,
+}
+
+/// What a [`Manager`] is made of.
+pub struct ManagerParts {
+    /// Who asks; the same one as the predictor's.
+    pub identity: Arc<Identity>,
+    /// The models that the predictor sees.
+    pub registry: Arc<Registry>,
+    /// Tenants.
+    pub tenants: Arc<dyn Tenants>,
+    /// API keys.
+    pub keys: Arc<dyn Keys>,
+    /// Models and versions.
+    pub models: Arc<dyn Models>,
+    /// Uploads, snapshots and code.
+    pub blobs: Arc<dyn Blobs>,
+    /// Makes uploads runnable.
+    pub compiler: Arc<dyn Compiler>,
+    /// Told to forget what was deleted.
+    pub runner: Arc<dyn Runner>,
+    /// Ceilings and defaults.
+    pub limits: Limits,
+    /// Where uploads lie until they are accepted; on the same file system as the blobs.
+    pub upload_dir: PathBuf,
+}
+
+impl Manager {
+    /// Joins the parts.
+    pub fn new(parts: ManagerParts) -> Self {
+        Self { parts, locks: DashMap::new() }
+    }
+
+    fn lock_of(&self, tenant: &TenantId) -> Arc<Mutex<()>> {
+        Arc::clone(&self.locks.entry(tenant.clone()).or_default())
+    }
+}

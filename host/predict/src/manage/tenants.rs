@@ -1,0 +1,79 @@
+//! Tenants: an operator's work.
+
+use foretell_store::TenantRecord;
+use foretell_types::TenantId;
+use foretell_types::blob::{BlobId, BlobKind};
+
+use super::Manager;
+use crate::{Call, PredictError};
+
+impl Manager {
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// `Invalid` for a text that is no tenant name; `Conflict` if the name is or was taken.
+    pub async fn create_tenant(&self, call: &Call, name: &str) -> Result<TenantRecord, PredictError> {
+        self.parts.identity.operator(call).await?;
+        let id = TenantId::parse(name).map_err(|error| PredictError::Invalid(error.to_string()))?;
+        let record = TenantRecord { id, created_at: self.parts.identity.now() };
+        self.parts.tenants.create(&record).await?;
+        tracing::info!(tenant = %record.id, request_id = %call.request_id, "tenant created");
+        Ok(record)
+    }
+
+    /// All tenants, by name.
+    ///
+    /// # Errors
+    /// Those of [`Identity`](crate::Identity) and the store.
+    pub async fn list_tenants(&self, call: &Call) -> Result<Vec<TenantRecord>, PredictError> {
+        self.parts.identity.operator(call).await?;
+        Ok(self.parts.tenants.list().await?)
+    }
+
+    /// One tenant.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub async fn tenant(&self, call: &Call, name: &str) -> Result<TenantRecord, PredictError> {
+        self.parts.identity.operator(call).await?;
+        let id = parse(name)?;
+        self.parts.tenants.get(&id).await?.ok_or_else(|| unknown(name))
+    }
+
+    /// Deletes a tenant with its keys, models and stored content. Its name stays taken.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub async fn delete_tenant(&self, call: &Call, name: &str) -> Result<(), PredictError> {
+        self.parts.identity.operator(call).await?;
+        let id = parse(name)?;
+        let lock = self.lock_of(&id);
+        let _held = lock.lock().await;
+        self.parts.tenants.delete(&id, self.parts.identity.now()).await?;
+        // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
+        self.parts.identity.tenant_gone(&id);
+        self.parts.registry.tenant_gone(&id);
+        for blob in self.parts.blobs.list(&id).await? {
+            self.forget_code(&blob);
+            self.parts.blobs.remove(&blob).await?;
+        }
+        tracing::info!(tenant = %id, request_id = %call.request_id, "tenant deleted");
+        Ok(())
+    }
+
+    /// Lets go of loaded code.
+    pub(super) fn forget_code(&self, blob: &BlobId) {
+        if blob.kind == BlobKind::Code {
+            self.parts.runner.forget(&blob.tenant, &foretell_types::VersionDigest(blob.digest));
+        }
+    }
+}
+
+fn parse(name: &str) -> Result<TenantId, PredictError> {
+    TenantId::parse(name).map_err(|_| unknown(name))
+}
+
+fn unknown(name: &str) -> PredictError {
+    let shown: String = name.chars().take(64).collect();
+    PredictError::NotFound(format!("there is no tenant `{}`", shown.escape_debug()))
+}

@@ -1,0 +1,62 @@
+//! One prediction, from credentials to answer.
+
+use std::sync::Arc;
+
+use foretell_types::Scope;
+use foretell_types::run::Runner;
+
+use crate::registry::{Registry, Target};
+use crate::stage::admit::Gate;
+use crate::stage::identify::Identity;
+use crate::stage::{check, resolve, run, settle};
+use crate::{Answer, Call, Limits, ModelRef, Payload, PredictError};
+
+/// Answers predictions. Cheap to share; one for each server.
+pub struct Predictor {
+    identity: Arc<Identity>,
+    registry: Arc<Registry>,
+    runner: Arc<dyn Runner>,
+    gate: Gate,
+    max_body_bytes: u64,
+}
+
+impl Predictor {
+    /// Joins the parts.
+    pub fn new(identity: Arc<Identity>, registry: Arc<Registry>, runner: Arc<dyn Runner>, limits: &Limits) -> Self {
+        Self { identity, registry, runner, gate: Gate::new(limits), max_body_bytes: limits.max_body_bytes }
+    }
+
+    /// Answers one prediction.
+    ///
+    /// # Errors
+    /// [`PredictError`] of the stage that refused; nothing is kept of a refused call.
+    pub async fn predict(
+        &self,
+        call: &Call,
+        model: &ModelRef,
+        mut payload: impl Payload,
+    ) -> Result<Answer, PredictError> {
+        let caller = self.identity.caller(call, &[Scope::Infer]).await?;
+        let admitted = self.gate.admit(caller)?;
+        payload.read(self.max_body_bytes).await?;
+        let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
+        let inputs = payload.decode(&target.signature)?;
+        let checked = check::check(&target, inputs)?;
+        let ran = run::run(&*self.runner, admitted, target, checked).await;
+        settle::settle(ran)
+    }
+
+    /// The version that a call would go to: for metadata and readiness.
+    ///
+    /// # Errors
+    /// As for a prediction, but a key of the scope `models` will do as well.
+    pub async fn target(&self, call: &Call, model: &ModelRef) -> Result<Arc<Target>, PredictError> {
+        let caller = self.identity.caller(call, &[Scope::Infer, Scope::Models]).await?;
+        resolve::resolve(&self.registry, &caller.tenant, model).await
+    }
+
+    /// Predictions under way.
+    pub fn under_way(&self) -> usize {
+        self.gate.under_way()
+    }
+}

@@ -1,0 +1,108 @@
+//! The models as the hot path sees them: read from the store once, kept until something changes them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use foretell_store::port::models::Runtime;
+use foretell_store::{ModelRecord, Models, StoreError};
+use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
+
+/// A version that can answer.
+#[derive(Debug)]
+pub struct Target {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its model.
+    pub model: ModelName,
+    /// Its name.
+    pub version: ModelVersion,
+    /// What it is.
+    pub digest: VersionDigest,
+    /// What it accepts and returns.
+    pub signature: Signature,
+    /// What the host does with it.
+    pub runtime: Runtime,
+}
+
+/// A model with its versions, as of one moment.
+#[derive(Debug)]
+pub(crate) struct ModelState {
+    pub(crate) active: Option<Arc<Target>>,
+    pub(crate) versions: HashMap<ModelVersion, Arc<Target>>,
+}
+
+impl ModelState {
+    fn new(tenant: &TenantId, record: ModelRecord) -> Self {
+        let versions: HashMap<_, _> = record
+            .versions
+            .into_iter()
+            .map(|version| {
+                let target = Target {
+                    tenant: tenant.clone(),
+                    model: version.model,
+                    version: version.version.clone(),
+                    digest: version.digest,
+                    signature: version.signature,
+                    runtime: version.runtime,
+                };
+                (version.version, Arc::new(target))
+            })
+            .collect();
+        let active = record.traffic.active.and_then(|version| versions.get(&version).cloned());
+        Self { active, versions }
+    }
+}
+
+/// Models by tenant and name. Absent models are not kept: names that callers invent cost no memory.
+pub struct Registry {
+    models: Arc<dyn Models>,
+    known: DashMap<TenantId, DashMap<ModelName, Arc<ModelState>>>,
+    /// Counts changes, so that a reader who began before one does not keep what it read.
+    changes: AtomicU64,
+}
+
+impl Registry {
+    /// An empty registry over a store.
+    pub fn new(models: Arc<dyn Models>) -> Self {
+        Self { models, known: DashMap::new(), changes: AtomicU64::new(0) }
+    }
+
+    /// The model's state; `None` if the tenant has no such model.
+    pub(crate) async fn model(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Option<Arc<ModelState>>, StoreError> {
+        if let Some(state) = self.known.get(tenant).and_then(|models| models.get(model).map(|state| Arc::clone(&state))) {
+            return Ok(Some(state));
+        }
+        let before = self.changes.load(Ordering::Acquire);
+        let Some(record) = self.models.get(tenant, model).await? else {
+            return Ok(None);
+        };
+        let state = Arc::new(ModelState::new(tenant, record));
+        // A change counts itself before it removes, and both happen under the tenant's lock: what was read before the
+        // change is either not inserted here, or removed right after.
+        let models = self.known.entry(tenant.clone()).or_default();
+        if self.changes.load(Ordering::Acquire) == before {
+            models.insert(model.clone(), Arc::clone(&state));
+        }
+        Ok(Some(state))
+    }
+
+    /// Forgets a model after it was changed in the store.
+    pub(crate) fn changed(&self, tenant: &TenantId, model: &ModelName) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        if let Some(models) = self.known.get_mut(tenant) {
+            models.remove(model);
+        }
+    }
+
+    /// Forgets a tenant after it was deleted.
+    pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.known.remove(tenant);
+    }
+}

@@ -1,0 +1,170 @@
+//! Who asks, and on whose behalf: credentials to a [`Principal`], and a principal to the tenant that it may act for.
+//!
+//! The record of a call (audit) will open here, so that refusals are recorded too.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use foretell_store::port::UnixMs;
+use foretell_store::port::keys::KeyHash;
+use foretell_store::{KeyRecord, Keys, Tenants};
+use foretell_types::{KeyId, Scope, Scopes, TenantId};
+
+use crate::key::{self, Pepper};
+use crate::{Call, Clock, Credentials, PredictError};
+
+/// Keys kept in memory, at most; beyond that all are dropped and read again.
+const MAX_KNOWN: usize = 100_000;
+
+const NO_KEY: &str = "no API key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+const MISTYPED: &str = "the API key is mistyped: its checksum does not match";
+const UNKNOWN: &str = "the API key is unknown";
+const REVOKED: &str = "the API key is revoked";
+const EXPIRED: &str = "the API key is expired";
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The key.
+    pub key: KeyId,
+    /// Its tenant; none = an operator.
+    pub tenant: Option<TenantId>,
+    /// What it may do.
+    pub scopes: Scopes,
+}
+
+impl Principal {
+    /// Whether this is an operator, who may do everything.
+    pub const fn is_operator(&self) -> bool {
+        self.scopes.contains(Scope::Operator)
+    }
+}
+
+/// A principal with the tenant that this call acts for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant whose things are read or changed.
+    pub tenant: TenantId,
+    /// Who calls.
+    pub principal: Principal,
+}
+
+/// Tells who asks.
+pub struct Identity {
+    keys: Arc<dyn Keys>,
+    tenants: Arc<dyn Tenants>,
+    pepper: Pepper,
+    clock: Clock,
+    /// Keys that opened something. Unknown ones are not kept, so that guesses cost no memory.
+    known: DashMap<KeyHash, Arc<KeyRecord>>,
+}
+
+impl Identity {
+    /// An identity over the stores of keys and tenants.
+    pub fn new(keys: Arc<dyn Keys>, tenants: Arc<dyn Tenants>, pepper: Pepper, clock: Clock) -> Self {
+        Self { keys, tenants, pepper, clock, known: DashMap::new() }
+    }
+
+    /// The caller of a tenant's route, holding any of `needed`.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `TenantRequired` for an operator without prefix; `NotFound` for another tenant's prefix (it
+    /// looks like one that does not exist); `Forbidden`.
+    pub(crate) async fn caller(&self, call: &Call, needed: &'static [Scope]) -> Result<Caller, PredictError> {
+        let principal = self.principal(&call.credentials).await?;
+        let tenant = match (&principal.tenant, &call.prefix) {
+            (None, None) => return Err(PredictError::TenantRequired),
+            (None, Some(prefix)) => self.existing(prefix).await?,
+            (Some(own), None) => own.clone(),
+            (Some(own), Some(prefix)) if own.as_str() == prefix => own.clone(),
+            (Some(_), Some(prefix)) => return Err(no_tenant(prefix)),
+        };
+        let allowed = principal.is_operator() || needed.iter().any(|scope| principal.scopes.contains(*scope));
+        if allowed { Ok(Caller { tenant, principal }) } else { Err(PredictError::Forbidden { needed }) }
+    }
+
+    /// The caller of an operator's route.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`.
+    pub(crate) async fn operator(&self, call: &Call) -> Result<Principal, PredictError> {
+        let principal = self.principal(&call.credentials).await?;
+        if principal.is_operator() {
+            Ok(principal)
+        } else {
+            Err(PredictError::Forbidden { needed: &[Scope::Operator] })
+        }
+    }
+
+    /// Who shows these credentials.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, with the reason.
+    pub async fn principal(&self, credentials: &Credentials) -> Result<Principal, PredictError> {
+        let text = credentials.key().ok_or(PredictError::Unauthenticated(NO_KEY))?;
+        if key::checksum_holds(text) == Some(false) {
+            return Err(PredictError::Unauthenticated(MISTYPED));
+        }
+        let hash = self.pepper.hash(text);
+        let known = self.known.get(&hash).map(|record| Arc::clone(&record));
+        let record = match known {
+            Some(record) => record,
+            None => self.remember(hash).await?,
+        };
+        let now = self.clock.now();
+        if record.revoked_at.is_some_and(|at| at <= now) {
+            return Err(PredictError::Unauthenticated(REVOKED));
+        }
+        if record.expires_at.is_some_and(|at| at <= now) {
+            return Err(PredictError::Unauthenticated(EXPIRED));
+        }
+        Ok(Principal { key: record.id.clone(), tenant: record.tenant.clone(), scopes: record.scopes })
+    }
+
+    async fn remember(&self, hash: KeyHash) -> Result<Arc<KeyRecord>, PredictError> {
+        let found = self.keys.find(&hash).await?;
+        let record = Arc::new(found.ok_or(PredictError::Unauthenticated(UNKNOWN))?);
+        if self.known.len() >= MAX_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(hash, Arc::clone(&record));
+        // A key that was ended between the read and the insert is read once more, so that no ended key stays.
+        let again = self.keys.find(&hash).await?;
+        match again {
+            Some(again) if again == *record => Ok(record),
+            other => {
+                self.known.remove(&hash);
+                other.map(Arc::new).ok_or(PredictError::Unauthenticated(UNKNOWN))
+            }
+        }
+    }
+
+    async fn existing(&self, prefix: &str) -> Result<TenantId, PredictError> {
+        let tenant = TenantId::parse(prefix).map_err(|_| no_tenant(prefix))?;
+        self.tenants.get(&tenant).await?.ok_or_else(|| no_tenant(prefix))?;
+        Ok(tenant)
+    }
+
+    /// Forgets a key after its end was set.
+    pub(crate) fn key_changed(&self, id: &KeyId) {
+        self.known.retain(|_, record| record.id != *id);
+    }
+
+    /// Forgets the keys of a deleted tenant.
+    pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
+        self.known.retain(|_, record| record.tenant.as_ref() != Some(tenant));
+    }
+
+    pub(crate) fn hash(&self, text: &str) -> KeyHash {
+        self.pepper.hash(text)
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+}
+
+fn no_tenant(name: &str) -> PredictError {
+    let shown: String = name.chars().take(64).collect();
+    PredictError::NotFound(format!("there is no tenant `{}`", shown.escape_debug()))
+}

@@ -1,0 +1,153 @@
+//! The seam between the corridor and the engine: running one prediction.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::ErrorKind;
+use crate::signature::Checked;
+use crate::tensor::Tensor;
+use crate::{TenantId, VersionDigest};
+
+/// How instances of a version live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// A new instance for each prediction: nothing one caller leaves behind is there for the next.
+    #[default]
+    Fresh,
+    /// An instance serves many predictions of its one tenant, until it faults or has served its share.
+    Reuse,
+}
+
+impl Isolation {
+    /// The name in settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Reuse => "reuse",
+        }
+    }
+}
+
+/// What one prediction may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunLimits {
+    /// Time in the sandbox, at most.
+    pub deadline: Duration,
+    /// Linear memory, at most, in bytes.
+    pub memory_bytes: u64,
+    /// How the instance lives.
+    pub isolation: Isolation,
+}
+
+/// One prediction to run.
+#[derive(Debug)]
+pub struct RunCall {
+    /// Whose version it is; no instance ever serves two tenants.
+    pub tenant: TenantId,
+    /// Which compiled version.
+    pub version: VersionDigest,
+    /// Its inputs, in signature order.
+    pub inputs: Checked,
+    /// What it may use.
+    pub limits: RunLimits,
+}
+
+/// What a prediction used, whether it succeeded or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Waiting for a thread.
+    pub queued: Duration,
+    /// In the sandbox, instantiation included.
+    pub compute: Duration,
+}
+
+/// What became of a prediction.
+#[derive(Debug)]
+pub struct RunOutcome {
+    /// The outputs in signature order, not yet compared with the signature.
+    pub result: Result<Vec<Tensor>, RunError>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// Why a prediction has no outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// The plugin says that the input is bad; shown to the caller.
+    #[error("{message}")]
+    Refused {
+        /// The plugin's words.
+        message: String,
+        /// Which input, by its place in the signature.
+        input: u32,
+        /// Which row.
+        row: Option<u32>,
+        /// Which column.
+        column: Option<u32>,
+    },
+    /// The plugin reports a failure of its own, for its owner's log.
+    #[error("the plugin failed: {0}")]
+    Failed(String),
+    /// The plugin trapped: the kind of trap.
+    #[error("the plugin trapped: {0}")]
+    Trapped(String),
+    /// It wanted more memory than it may have.
+    #[error("the plugin needs more memory than its limit of {limit_bytes} bytes")]
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It recursed too deep.
+    #[error("the plugin used up its stack")]
+    Stack,
+    /// It did not answer in time.
+    #[error("the plugin did not answer within {} ms", deadline.as_millis())]
+    Deadline {
+        /// The time it had.
+        deadline: Duration,
+    },
+    /// What it returned is no value of the interface's types.
+    #[error("the plugin returned what is not valid: {0}")]
+    Contract(String),
+    /// No room to run it now.
+    #[error("no free thread for this model within {} ms", waited.as_millis())]
+    Overloaded {
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The compiled version could not be had.
+    #[error("the version cannot be loaded: {0}")]
+    Unavailable(String),
+    /// A defect of ours on the way of the call, for the log.
+    #[error("the engine failed: {0}")]
+    Internal(String),
+}
+
+impl RunError {
+    /// The kind that callers see.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Refused { .. } => ErrorKind::PluginRefused,
+            Self::Failed(_) | Self::Trapped(_) => ErrorKind::PluginTrapped,
+            Self::Memory { .. } => ErrorKind::MemoryLimit,
+            Self::Stack => ErrorKind::StackOverflow,
+            Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
+            Self::Contract(_) => ErrorKind::PluginContract,
+            Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Runs predictions in the sandbox.
+#[async_trait]
+pub trait Runner: Send + Sync {
+    /// Runs one prediction to its end; whatever the guest does, this returns within its deadline and a little.
+    async fn run(&self, call: RunCall) -> RunOutcome;
+
+    /// Forgets a version that is no longer stored.
+    fn forget(&self, tenant: &TenantId, version: &VersionDigest);
+}
