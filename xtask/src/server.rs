@@ -24,9 +24,9 @@ const START: Duration = Duration::from_secs(60);
 /// A stop lets requests end; one that takes longer than this is forced.
 const STOP: Duration = Duration::from_secs(20);
 
-/// Names of settings that the server takes from the environment: what the user has set for a server of theirs must not
+/// What the server and its command line take from the environment: what the user has set for a server of theirs must not
 /// reach this one.
-const FOREIGN_PREFIX: &str = "FORETELL_";
+const FOREIGN: &[&str] = &["DATABASE_URL", "FORETELL_"];
 
 /// How a server is started.
 #[derive(Debug)]
@@ -149,7 +149,10 @@ impl Drop for Server {
 /// Takes out of a command's environment what a user has set for servers and clients of theirs.
 pub(crate) fn own_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with(FOREIGN_PREFIX) {
+        if FOREIGN
+            .iter()
+            .any(|foreign| name.to_string_lossy().starts_with(foreign))
+        {
             command.env_remove(name);
         }
     }

@@ -42,6 +42,8 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("wasmtime", &["foretell-engine"]),
     ("wasmtime-wizer", &["foretell-engine"]),
     ("wasmparser", &["foretell-engine"]),
+    // The command line componentises what an author builds, so that the digest is known before the upload.
+    ("wit-component", &["foretell-engine", "foretell"]),
     ("rusqlite", &["foretell-store"]),
     ("r2d2", &["foretell-store"]),
     ("r2d2_sqlite", &["foretell-store"]),
