@@ -242,6 +242,46 @@ mod tests {
         assert!(!folder.join("foretell.db").exists());
     }
 
+    /// A program that stands in for the server.
+    fn start(root: &Path, script: &str) -> Result<Server> {
+        use std::os::unix::fs::PermissionsExt;
+        let binary = root.join("server");
+        std::fs::write(&binary, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let start = Start {
+            binary: &binary,
+            listen: "127.0.0.1:0",
+            data_dir: root,
+            log: &root.join("log"),
+            admin_key: "key",
+        };
+        start.start()
+    }
+
+    #[test]
+    fn a_server_is_started_with_its_key_and_stopped_by_its_id() {
+        let root = tempfile::tempdir().unwrap();
+        let script = "sleep 60 & trap \"kill $!; exit 7\" TERM\necho \"$1 $2 $FORETELL_ADMIN_KEY\"\n\
+                      echo listening on http://127.0.0.1:1\nwait";
+        let server = start(root.path(), script).unwrap();
+        assert_eq!(server.url(), "http://127.0.0.1:1");
+        assert_eq!(server.stop().and_then(|status| status.code()), Some(7));
+        assert_eq!(server.stop(), None);
+        let log = std::fs::read_to_string(root.path().join("log")).unwrap();
+        assert!(log.starts_with("serve --listen key\n"), "{log}");
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_told_with_its_words() {
+        let root = tempfile::tempdir().unwrap();
+        let error = start(root.path(), "echo the port is taken >&2; exit 69").unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("exit status: 69") && error.contains("the port is taken"),
+            "{error}"
+        );
+    }
+
     #[test]
     fn the_announced_address_is_read_from_the_output() {
         let root = tempfile::tempdir().unwrap();

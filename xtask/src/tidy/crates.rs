@@ -31,11 +31,18 @@ const DIRECTION: &[(&str, &[&str])] = &[
 const OF_PLUGINS: &[&str] = &["foretell-sdk"];
 
 /// Edges of `[dev-dependencies]` beyond those above, each with its reason.
-const DEV_DIRECTION: &[(&str, &str, &str)] = &[(
-    "foretell-sdk-macros",
-    "foretell-sdk",
-    "the attribute is tested by using it, as an author does",
-)];
+const DEV_DIRECTION: &[(&str, &str, &str)] = &[
+    (
+        "foretell-http",
+        "foretell-store",
+        "routes are tested over the in-memory store",
+    ),
+    (
+        "foretell-sdk-macros",
+        "foretell-sdk",
+        "the attribute is tested by using it, as an author does",
+    ),
+];
 
 /// Heavy dependencies and the crates that may name them: a change of one of these must stay inside one room.
 const HEAVY: &[(&str, &[&str])] = &[
