@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,8 +46,16 @@ pub(crate) struct Start<'a> {
 /// A running server; dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Arc<Mutex<Option<Child>>>,
+    /// Taken out by whoever stops it.
+    running: Arc<Mutex<Option<Running>>>,
     url: String,
+    ended: mpsc::Receiver<()>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    /// Disconnected once the server's output ends, which is when the server does.
     ended: mpsc::Receiver<()>,
 }
 
@@ -76,14 +84,16 @@ impl Start<'_> {
         let stdout = child.stdout.take().context("the server has no stdout")?;
         let (ready, listening) = mpsc::channel();
         let (end, ended) = mpsc::channel();
+        let (end_too, ended_too) = mpsc::channel();
         thread::spawn(move || {
             copy(stdout, &mut log, &ready);
-            drop(end);
+            drop((end, end_too));
         });
+        let running = Running { child, ended };
         let mut server = Server {
-            child: Arc::new(Mutex::new(Some(child))),
+            running: Arc::new(Mutex::new(Some(running))),
             url: String::new(),
-            ended,
+            ended: ended_too,
         };
         server.stop_on_signals()?;
         match listening.recv_timeout(START) {
@@ -122,17 +132,17 @@ impl Server {
 
     /// Asks the server to stop and waits for it; how it ended, unless it was stopped before.
     pub(crate) fn stop(&self) -> Option<ExitStatus> {
-        stop(&self.child)
+        stop(&self.running)
     }
 
     fn stop_on_signals(&self) -> Result<()> {
         let mut signals =
             Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot catch signals")?;
-        let child = Arc::clone(&self.child);
+        let running = Arc::clone(&self.running);
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
                 eprintln!("\nstopping the server");
-                stop(&child);
+                stop(&running);
                 std::process::exit(128 + signal);
             }
         });
@@ -160,20 +170,15 @@ pub(crate) fn own_environment(command: &mut Command) {
     command.env_remove("LD_LIBRARY_PATH");
 }
 
-fn stop(child: &Mutex<Option<Child>>) -> Option<ExitStatus> {
+fn stop(running: &Mutex<Option<Running>>) -> Option<ExitStatus> {
     // Held until the server is gone: whoever comes second waits for the first to finish.
-    let mut slot = child.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut child = slot.take()?;
-    let deadline = Instant::now() + STOP;
+    let mut slot = running.lock().unwrap_or_else(PoisonError::into_inner);
+    let Running { mut child, ended } = slot.take()?;
+    // Nothing is to be done about a failure: the server has ended already, and `wait` tells how.
     let _ = kill_process(Pid::from_child(&child), Signal::TERM);
-    while Instant::now() < deadline {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(10)),
-            Ok(Some(status)) => return Some(status),
-            Err(_) => return None,
-        }
+    if ended.recv_timeout(STOP) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let _ = child.kill();
     }
-    let _ = child.kill();
     child.wait().ok()
 }
 
