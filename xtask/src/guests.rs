@@ -23,8 +23,9 @@ pub(crate) fn build(workspace: &Workspace, binary: &Path) -> Result<Vec<PathBuf>
     let mut folders: Vec<&str> = workspace
         .packages
         .iter()
+        // Beside the plugins stands the library that they share.
+        .filter(|package| package.builds_cdylib && package.folder.starts_with("plugins/"))
         .map(|package| package.folder.as_str())
-        .filter(|folder| folder.starts_with("plugins/"))
         .collect();
     folders.sort_unstable();
     folders

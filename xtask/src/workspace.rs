@@ -26,6 +26,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Its folder, relative to the root, with `/` between parts.
     pub(crate) folder: String,
+    /// Whether it builds a `cdylib`, as a plugin does.
+    pub(crate) builds_cdylib: bool,
     /// What it depends on, by its own declaration.
     pub(crate) dependencies: Vec<Dependency>,
 }
@@ -133,9 +135,16 @@ impl Package {
             .iter()
             .map(Dependency::read)
             .collect::<Result<_>>()?;
+        let crate_types = package["targets"]
+            .as_array()
+            .context("cargo metadata lists no targets")?
+            .iter()
+            .filter_map(|target| target["crate_types"].as_array())
+            .flatten();
         Ok(Self {
             name: text_at(package, "name")?.to_owned(),
             folder: folder.to_string_lossy().into_owned(),
+            builds_cdylib: crate_types.into_iter().any(|kind| kind == "cdylib"),
             dependencies,
         })
     }

@@ -27,8 +27,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What every plugin may depend on, of ours.
-const OF_PLUGINS: &[&str] = &["foretell-sdk"];
+/// What everything under `plugins/` may depend on, of ours: the SDK, and the library that first-party plugins share.
+const OF_PLUGINS: &[&str] = &["foretell-sdk", "artifact"];
 
 /// Edges of `[dev-dependencies]` beyond those above, each with its reason.
 const DEV_DIRECTION: &[(&str, &str, &str)] = &[
@@ -148,6 +148,7 @@ mod tests {
         Package {
             name: name.to_owned(),
             folder: folder.to_owned(),
+            builds_cdylib: false,
             dependencies: dependencies
                 .iter()
                 .map(|(name, kind)| Dependency {
