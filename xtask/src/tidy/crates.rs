@@ -23,7 +23,11 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ),
     ("foretell-sdk-macros", &[]),
     ("foretell-sdk", &["foretell-sdk-macros"]),
-    ("foretell-tests", &["foretell", "foretell-types"]),
+    // The engine for its kit of hostile guests, which are its own tests' too.
+    (
+        "foretell-tests",
+        &["foretell", "foretell-types", "foretell-engine"],
+    ),
     ("xtask", &[]),
 ];
 
