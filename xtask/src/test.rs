@@ -39,8 +39,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
     if command::is_there(&mut workspace.cargo(["deny", "--version"])) {
         steps.run("dependencies", || {
-            let mut deny =
-                workspace.cargo(["deny", "--offline", "check", "bans", "licenses", "sources"]);
+            let mut deny = workspace.cargo(["deny", "check", "bans", "licenses", "sources"]);
             command::run(&mut deny)
         })?;
     }
