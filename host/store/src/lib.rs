@@ -1,0 +1,32 @@
+//! Where Foretell keeps what must survive: ports (one trait per noun) and the backends behind them.
+//!
+//! The only crate that names a database. It refuses to know HTTP, the engine, and what a request is for. The hazard it
+//! exists to contain is losing what was acknowledged: a write that returned `Ok` is there after `kill -9`.
+//!
+//! Tenant isolation is in the types: every call on a tenant's things takes that tenant's [`TenantId`], and there is no
+//! call without one.
+//!
+//! [`TenantId`]: foretell_types::TenantId
+
+pub mod error;
+pub mod files;
+pub mod memory;
+pub mod port;
+pub mod resolve;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+#[cfg(feature = "suite")]
+pub mod suite;
+
+mod blocking;
+mod refusal;
+mod sweep;
+
+pub use error::StoreError;
+pub use port::housekeeping::Housekeeping;
+pub use port::keys::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey};
+pub use port::models::{ModelRecord, Models, NewVersion, Runtime, Traffic, VersionRecord};
+pub use port::probe::Probe;
+pub use port::tenants::{TenantRecord, Tenants};
+pub use resolve::{Stores, open};
+pub use sweep::{Swept, sweep};

@@ -1,0 +1,119 @@
+//! Models in memory.
+
+use async_trait::async_trait;
+use foretell_types::{ModelName, ModelVersion, TenantId};
+
+use super::MemoryStore;
+use crate::port::UnixMs;
+use crate::{ModelRecord, Models, NewVersion, StoreError, Traffic, VersionRecord, refusal};
+
+#[async_trait]
+impl Models for MemoryStore {
+    async fn add_version(&self, tenant: &TenantId, new: &NewVersion) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let held = state
+            .tenants
+            .get_mut(tenant)
+            .ok_or_else(|| refusal::no_tenant(tenant))?;
+        if held
+            .retired_versions
+            .contains(&(new.model.clone(), new.version.clone()))
+        {
+            return Err(refusal::version_retired(&new.model, &new.version));
+        }
+        let model = held
+            .models
+            .entry(new.model.clone())
+            .or_insert_with(|| ModelRecord {
+                name: new.model.clone(),
+                traffic: Traffic {
+                    active: Some(new.version.clone()),
+                },
+                versions: Vec::new(),
+            });
+        match model
+            .versions
+            .iter()
+            .find(|version| version.version == new.version)
+        {
+            None => {
+                model.versions.push(new.clone());
+                Ok(true)
+            }
+            Some(version) if version.digest == new.digest => Ok(false),
+            Some(_) => Err(refusal::version_taken(&new.model, &new.version)),
+        }
+    }
+
+    async fn get(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Option<ModelRecord>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .tenants
+            .get(tenant)
+            .and_then(|held| held.models.get(model))
+            .cloned())
+    }
+
+    async fn list(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError> {
+        let state = self.state();
+        Ok(state
+            .tenants
+            .get(tenant)
+            .map_or_else(Vec::new, |held| held.models.values().cloned().collect()))
+    }
+
+    async fn set_traffic(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        traffic: &Traffic,
+    ) -> Result<Traffic, StoreError> {
+        let mut state = self.state();
+        let record = state
+            .tenants
+            .get_mut(tenant)
+            .and_then(|held| held.models.get_mut(model));
+        let record = record.ok_or_else(|| refusal::no_model(model))?;
+        if let Some(named) = &traffic.active
+            && !record
+                .versions
+                .iter()
+                .any(|version| version.version == *named)
+        {
+            return Err(refusal::no_version(model, named));
+        }
+        Ok(std::mem::replace(&mut record.traffic, traffic.clone()))
+    }
+
+    async fn delete_version(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        version: &ModelVersion,
+        _now: UnixMs,
+    ) -> Result<VersionRecord, StoreError> {
+        let mut state = self.state();
+        let missing = || refusal::no_version(model, version);
+        let held = state.tenants.get_mut(tenant).ok_or_else(missing)?;
+        let record = held.models.get_mut(model).ok_or_else(missing)?;
+        let at = record
+            .versions
+            .iter()
+            .position(|held| held.version == *version)
+            .ok_or_else(missing)?;
+        if record.versions.len() > 1 && record.traffic.active.as_ref() == Some(version) {
+            return Err(refusal::version_in_use(model, version));
+        }
+        let deleted = record.versions.remove(at);
+        if record.versions.is_empty() {
+            held.models.remove(model);
+        }
+        held.retired_versions
+            .insert((model.clone(), version.clone()));
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,67 @@
+//! Tenants in memory.
+
+use std::collections::{BTreeMap, HashSet};
+
+use async_trait::async_trait;
+use foretell_types::TenantId;
+
+use super::{MemoryStore, Tenant};
+use crate::port::UnixMs;
+use crate::{StoreError, TenantRecord, Tenants, refusal};
+
+#[async_trait]
+impl Tenants for MemoryStore {
+    async fn create(&self, tenant: &TenantRecord) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.retired_tenants.contains(&tenant.id) {
+            return Err(refusal::tenant_retired(&tenant.id));
+        }
+        if state.tenants.contains_key(&tenant.id) {
+            return Err(refusal::tenant_taken(&tenant.id));
+        }
+        let new = Tenant {
+            created_at: tenant.created_at,
+            models: BTreeMap::new(),
+            retired_versions: HashSet::new(),
+        };
+        state.tenants.insert(tenant.id.clone(), new);
+        Ok(())
+    }
+
+    async fn get(&self, id: &TenantId) -> Result<Option<TenantRecord>, StoreError> {
+        Ok(self
+            .state()
+            .tenants
+            .get(id)
+            .map(|tenant| record(id, tenant)))
+    }
+
+    async fn list(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        Ok(self
+            .state()
+            .tenants
+            .iter()
+            .map(|(id, tenant)| record(id, tenant))
+            .collect())
+    }
+
+    async fn delete(&self, id: &TenantId, _now: UnixMs) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state
+            .tenants
+            .remove(id)
+            .ok_or_else(|| refusal::no_tenant(id))?;
+        state
+            .keys
+            .retain(|key| key.record.tenant.as_ref() != Some(id));
+        state.retired_tenants.insert(id.clone());
+        Ok(())
+    }
+}
+
+fn record(id: &TenantId, tenant: &Tenant) -> TenantRecord {
+    TenantRecord {
+        id: id.clone(),
+        created_at: tenant.created_at,
+    }
+}

@@ -1,0 +1,121 @@
+//! Models and their versions.
+
+use async_trait::async_trait;
+use foretell_types::run::Isolation;
+use foretell_types::{
+    Digest, ModelName, ModelVersion, PluginDigest, Signature, TenantId, VersionDigest,
+};
+
+use super::UnixMs;
+use crate::StoreError;
+
+/// What the host does with a version: the `[runtime]` of its upload, defaults filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runtime {
+    /// How its instances live.
+    pub isolation: Isolation,
+    /// Milliseconds in the sandbox, at most.
+    pub deadline_ms: u32,
+    /// Mebibytes of linear memory, at most.
+    pub memory_mib: u32,
+    /// Rows of one request, at most.
+    pub max_rows: u32,
+    /// Whether answers may be cached.
+    pub cache: bool,
+}
+
+/// A version as stored. Immutable, but for its deletion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VersionRecord {
+    /// Its model.
+    pub model: ModelName,
+    /// Its name.
+    pub version: ModelVersion,
+    /// What it is: plugin, artifact, settings and runtime.
+    pub digest: VersionDigest,
+    /// Its code.
+    pub plugin: PluginDigest,
+    /// Its weights; none = it has none.
+    pub artifact: Option<Digest>,
+    /// Settings for the plugin, canonical JSON.
+    pub settings: String,
+    /// Settings for the host.
+    pub runtime: Runtime,
+    /// What it accepts and returns.
+    pub signature: Signature,
+    /// Stored bytes of plugin and artifact.
+    pub bytes: u64,
+    /// When it was accepted.
+    pub created_at: UnixMs,
+}
+
+/// A version to add.
+pub type NewVersion = VersionRecord;
+
+/// Where a model's calls go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// The version that answers where none is named; none = a call has to name one.
+    pub active: Option<ModelVersion>,
+}
+
+/// A model with its traffic and versions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelRecord {
+    /// Its name.
+    pub name: ModelName,
+    /// Where its calls go.
+    pub traffic: Traffic,
+    /// Its versions in the order in which they were added, at least one; the deleted ones are not here.
+    pub versions: Vec<VersionRecord>,
+}
+
+/// The store of models.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// Adds a version, and its model where that is new. The first version of a model becomes active. One transaction:
+    /// afterwards all of it is there, or nothing.
+    ///
+    /// # Errors
+    /// `Conflict` if the name is taken by a version with another digest or by a deleted one; a version with the same
+    /// digest is left as it is and `Ok(false)` is returned. `NotFound` if the tenant does not exist.
+    async fn add_version(
+        &self,
+        tenant: &TenantId,
+        version: &NewVersion,
+    ) -> Result<bool, StoreError>;
+
+    /// Reads one model; `None` if the tenant has none of that name (or no version of it is left).
+    async fn get(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Option<ModelRecord>, StoreError>;
+
+    /// The tenant's models, sorted by name.
+    async fn list(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError>;
+
+    /// Sets where calls go, and returns what was before.
+    ///
+    /// # Errors
+    /// `NotFound` if the model or a version named by it does not exist.
+    async fn set_traffic(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        traffic: &Traffic,
+    ) -> Result<Traffic, StoreError>;
+
+    /// Deletes a version for good. Its name stays taken. The last version of a model may be deleted although it is
+    /// active: the model goes with it.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none; `Conflict` if traffic points at it and other versions exist.
+    async fn delete_version(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        version: &ModelVersion,
+        now: UnixMs,
+    ) -> Result<VersionRecord, StoreError>;
+}

@@ -1,0 +1,59 @@
+//! The words with which every backend refuses.
+
+use foretell_types::{KeyId, ModelName, ModelVersion, TenantId};
+
+use crate::StoreError;
+
+pub(crate) fn no_tenant(tenant: &TenantId) -> StoreError {
+    StoreError::NotFound(format!("tenant `{tenant}`"))
+}
+
+pub(crate) fn tenant_taken(tenant: &TenantId) -> StoreError {
+    StoreError::Conflict(format!(
+        "the tenant name `{tenant}` is taken; choose another"
+    ))
+}
+
+pub(crate) fn tenant_retired(tenant: &TenantId) -> StoreError {
+    StoreError::Conflict(format!(
+        "the tenant name `{tenant}` was a deleted tenant's and is not used again; choose another"
+    ))
+}
+
+pub(crate) fn no_key(id: &KeyId) -> StoreError {
+    StoreError::NotFound(format!("key `{id}`"))
+}
+
+pub(crate) fn key_taken(id: &KeyId) -> StoreError {
+    StoreError::Conflict(format!(
+        "key `{id}` or its secret exists already; create another"
+    ))
+}
+
+pub(crate) fn no_model(model: &ModelName) -> StoreError {
+    StoreError::NotFound(format!("model `{model}`"))
+}
+
+pub(crate) fn no_version(model: &ModelName, version: &ModelVersion) -> StoreError {
+    StoreError::NotFound(format!("version `{version}` of model `{model}`"))
+}
+
+pub(crate) fn version_taken(model: &ModelName, version: &ModelVersion) -> StoreError {
+    StoreError::Conflict(format!(
+        "version `{version}` of model `{model}` exists with other content, and versions do not change; push it under \
+         another version"
+    ))
+}
+
+pub(crate) fn version_retired(model: &ModelName, version: &ModelVersion) -> StoreError {
+    StoreError::Conflict(format!(
+        "version `{version}` of model `{model}` was deleted and its name is not used again; push it under another \
+         version"
+    ))
+}
+
+pub(crate) fn version_in_use(model: &ModelName, version: &ModelVersion) -> StoreError {
+    StoreError::Conflict(format!(
+        "version `{version}` of model `{model}` is active; activate another version before deleting it"
+    ))
+}

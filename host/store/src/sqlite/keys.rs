@@ -1,0 +1,119 @@
+//! Keys in SQLite.
+
+use async_trait::async_trait;
+use foretell_types::{KeyId, Scope, Scopes, TenantId};
+use rusqlite::types::Type;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{SqliteStore, column, tenants};
+use crate::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn create(&self, key: &NewKey) -> Result<(), StoreError> {
+        let NewKey { record, hash } = key.clone();
+        self.write(move |tx| {
+            if let Some(tenant) = &record.tenant {
+                tenants::require(tx, tenant)?;
+            }
+            let id = record.id.as_str();
+            if tx.prepare_cached("SELECT 1 FROM api_keys WHERE id = ?1 OR hash = ?2")?.exists(params![id, hash])? {
+                return Err(refusal::key_taken(&record.id));
+            }
+            tx.prepare_cached(
+                "INSERT INTO api_keys (id, tenant, hash, label, scopes, created_at, expires_at, revoked_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                id,
+                record.tenant.as_ref().map(TenantId::as_str),
+                hash,
+                record.label,
+                record.scopes.to_string(),
+                record.created_at,
+                record.expires_at,
+                record.revoked_at,
+            ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find(&self, hash: &KeyHash) -> Result<Option<KeyRecord>, StoreError> {
+        let hash = *hash;
+        self.read(move |tx| {
+            let mut select = tx.prepare_cached("SELECT * FROM api_keys WHERE hash = ?1")?;
+            Ok(select.query_row([hash], record).optional()?)
+        })
+        .await
+    }
+
+    async fn list(&self, tenant: Option<&TenantId>) -> Result<Vec<KeyRecord>, StoreError> {
+        let tenant = tenant.cloned();
+        self.read(move |tx| {
+            // `IS` and not `=`: null is the operators'.
+            let mut select =
+                tx.prepare_cached("SELECT * FROM api_keys WHERE tenant IS ?1 ORDER BY seq")?;
+            let records = select.query_map([tenant.as_ref().map(TenantId::as_str)], record)?;
+            Ok(records.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn end(
+        &self,
+        tenant: Option<&TenantId>,
+        id: &KeyId,
+        end: KeyEnd,
+    ) -> Result<KeyRecord, StoreError> {
+        let (tenant, id) = (tenant.cloned(), id.clone());
+        self.write(move |tx| {
+            let mut held = tx
+                .prepare_cached("SELECT * FROM api_keys WHERE id = ?1 AND tenant IS ?2")?
+                .query_row(
+                    params![id.as_str(), tenant.as_ref().map(TenantId::as_str)],
+                    record,
+                )
+                .optional()?
+                .ok_or_else(|| refusal::no_key(&id))?;
+            end.apply(&mut held);
+            tx.prepare_cached(
+                "UPDATE api_keys SET expires_at = ?2, revoked_at = ?3 WHERE id = ?1",
+            )?
+            .execute(params![id.as_str(), held.expires_at, held.revoked_at])?;
+            Ok(held)
+        })
+        .await
+    }
+}
+
+fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
+    Ok(KeyRecord {
+        id: column::parsed(row, "id")?,
+        tenant: column::parsed_or_null(row, "tenant")?,
+        label: row.get("label")?,
+        scopes: scopes(row)?,
+        created_at: row.get("created_at")?,
+        expires_at: row.get("expires_at")?,
+        revoked_at: row.get("revoked_at")?,
+    })
+}
+
+/// A scope that is not known is damage and not ignored: a key with fewer rights than it was given fails its owner
+/// without a word.
+fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {
+    let text: String = row.get("scopes")?;
+    let names = text.split(',').filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            Scope::parse(name).ok_or_else(|| {
+                column::unreadable(
+                    row,
+                    "scopes",
+                    Type::Text,
+                    format!("no scope is called `{name}`").into(),
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! The soundness and the schema of the file.
+
+use refinery::error::Kind;
+use rusqlite::Connection;
+
+use super::fault::{damaged, fault};
+use crate::StoreError;
+
+/// Written into the file by the first migration.
+const APPLICATION_ID: i32 = 0x4654_454C;
+
+mod embedded {
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// Reads the whole file for damage, and refuses one that is not ours.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let found: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    if found != "ok" {
+        return Err(damaged(&found));
+    }
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id != APPLICATION_ID && objects > 0 {
+        return Err(StoreError::Unsupported(
+            "this is another program's database; name another file in the database URL".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Brings the schema to the newest version, in one transaction.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    // Grouped: one by one, refinery would commit a migration and its entry in the history separately.
+    let runner = embedded::migrations::runner().set_grouped(true);
+    let known = runner
+        .get_migrations()
+        .iter()
+        .map(refinery::Migration::version)
+        .max();
+    let found = found_version(connection)?;
+    if found > known {
+        return Err(StoreError::Unsupported(format!(
+            "the data has schema version {}, and this program knows versions up to {}; run the newer foretell that \
+             wrote it, or restore a backup that was made before the upgrade",
+            found.unwrap_or_default(),
+            known.unwrap_or_default()
+        )));
+    }
+    match runner.run(connection) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.kind() {
+            Kind::Connection(_, source) => match source.downcast_ref() {
+                Some(error) => fault(error),
+                None => StoreError::Unavailable(source.to_string()),
+            },
+            _ => damaged(&format!(
+                "the history of its schema is not this program's: {error}"
+            )),
+        }),
+    }
+}
+
+/// The schema of the file; none = it has none yet.
+fn found_version(connection: &Connection) -> Result<Option<i32>, StoreError> {
+    if !connection.table_exists(None, "refinery_schema_history")? {
+        return Ok(None);
+    }
+    Ok(connection.query_row(
+        "SELECT max(version) FROM refinery_schema_history",
+        [],
+        |row| row.get(0),
+    )?)
+}

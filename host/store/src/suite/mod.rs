@@ -1,0 +1,50 @@
+//! What every backend has to pass: one function per port, each to be given stores of its own that are empty.
+//!
+//! Every function panics at the first promise that is not kept. What only a crash or a damaged disk can show is not
+//! here, because each backend breaks in its own way.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a suite is a test: an error where none belongs is its failure"
+)]
+
+mod blobs;
+mod fixtures;
+mod keys;
+mod models;
+mod probe;
+mod tenants;
+
+pub use blobs::blobs;
+pub use fixtures::{model, tenant, version, version_name};
+pub use keys::keys;
+pub use models::models;
+pub use probe::probe;
+pub use tenants::tenants;
+
+use crate::StoreError;
+
+/// Whether a call was refused with one variant.
+macro_rules! refused {
+    ($result:expr, $variant:ident) => {{
+        let result = $result;
+        assert!(
+            matches!(result, Err(StoreError::$variant(_))),
+            concat!("expected ", stringify!($variant), ", found {:?}"),
+            result
+        );
+    }};
+}
+use refused;
+
+/// Runs `calls` at the same time and gathers their answers.
+async fn at_once<T: Send + 'static>(
+    calls: impl IntoIterator<Item = impl Future<Output = Result<T, StoreError>> + Send + 'static>,
+) -> Vec<Result<T, StoreError>> {
+    let tasks: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.push(task.await.unwrap());
+    }
+    answers
+}

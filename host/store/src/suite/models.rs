@@ -1,0 +1,385 @@
+//! The promises of [`Models`](crate::Models).
+
+use std::sync::Arc;
+
+use super::fixtures::{NOW, create_tenants, model, tenant, version, version_name};
+use super::{at_once, refused};
+use crate::{ModelRecord, StoreError, Stores, Traffic, VersionRecord};
+
+/// Checks [`Models`](crate::Models).
+pub async fn models(stores: &Stores) {
+    create_tenants(stores, 5).await;
+    a_version_is_what_was_added(stores).await;
+    a_name_holds_one_content(stores).await;
+    traffic_goes_to_versions_that_exist(stores).await;
+    a_deleted_version_is_gone_and_its_name_is_taken(stores).await;
+    the_last_version_takes_its_model_along(stores).await;
+    equal_names_in_two_tenants_never_meet(stores).await;
+    of_many_additions_at_once_one_wins(stores).await;
+    deletion_and_activation_at_once_leave_no_dangling_traffic(stores).await;
+}
+
+fn active(n: u8) -> Traffic {
+    Traffic {
+        active: Some(version_name(n)),
+    }
+}
+
+fn record(n: u8, traffic: Traffic, versions: &[VersionRecord]) -> ModelRecord {
+    ModelRecord {
+        name: model(n),
+        traffic,
+        versions: versions.to_vec(),
+    }
+}
+
+async fn a_version_is_what_was_added(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    assert_eq!(models.get(&own, &model(1)).await.unwrap(), None);
+    assert_eq!(models.list(&own).await.unwrap(), []);
+    // Added in an order that neither names nor times have.
+    let (three, one) = (version(2, 3, 9), version(2, 1, 4));
+    assert!(models.add_version(&own, &three).await.unwrap());
+    assert!(models.add_version(&own, &one).await.unwrap());
+    let other = version(1, 1, 5);
+    assert!(models.add_version(&own, &other).await.unwrap());
+
+    let expected = record(2, active(3), &[three, one]);
+    assert_eq!(
+        models.get(&own, &model(2)).await.unwrap().as_ref(),
+        Some(&expected)
+    );
+    let listed = models.list(&own).await.unwrap();
+    assert_eq!(
+        listed,
+        [record(1, active(1), &[other]), expected],
+        "sorted by name"
+    );
+}
+
+async fn a_name_holds_one_content(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    let before = models.list(&own).await.unwrap();
+    assert!(
+        !models.add_version(&own, &version(2, 3, 9)).await.unwrap(),
+        "the same again is no change"
+    );
+    let later = VersionRecord {
+        created_at: NOW + 999,
+        ..version(2, 3, 9)
+    };
+    assert!(!models.add_version(&own, &later).await.unwrap());
+    refused!(models.add_version(&own, &version(2, 3, 10)).await, Conflict);
+    refused!(
+        models.add_version(&tenant(9), &version(1, 1, 1)).await,
+        NotFound
+    );
+    assert_eq!(
+        models.list(&own).await.unwrap(),
+        before,
+        "neither changes anything"
+    );
+    assert_eq!(models.list(&tenant(9)).await.unwrap(), []);
+}
+
+async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    let before = models.list(&own).await.unwrap();
+    refused!(
+        models.set_traffic(&own, &model(7), &active(1)).await,
+        NotFound
+    );
+    refused!(
+        models
+            .set_traffic(&own, &model(7), &Traffic::default())
+            .await,
+        NotFound
+    );
+    refused!(
+        models.set_traffic(&own, &model(2), &active(2)).await,
+        NotFound
+    );
+    refused!(
+        models.set_traffic(&tenant(9), &model(2), &active(1)).await,
+        NotFound
+    );
+    assert_eq!(
+        models.list(&own).await.unwrap(),
+        before,
+        "a refusal changes nothing"
+    );
+
+    assert_eq!(
+        models
+            .set_traffic(&own, &model(2), &active(1))
+            .await
+            .unwrap(),
+        active(3)
+    );
+    assert_eq!(
+        models
+            .set_traffic(&own, &model(2), &Traffic::default())
+            .await
+            .unwrap(),
+        active(1)
+    );
+    let found = models.get(&own, &model(2)).await.unwrap().unwrap();
+    assert_eq!(found.traffic, Traffic::default());
+    assert_eq!(
+        found.versions, before[1].versions,
+        "versions keep their order"
+    );
+    assert_eq!(
+        models
+            .set_traffic(&own, &model(2), &active(3))
+            .await
+            .unwrap(),
+        Traffic::default()
+    );
+}
+
+async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    let before = models.list(&own).await.unwrap();
+    refused!(
+        models
+            .delete_version(&own, &model(2), &version_name(3), NOW)
+            .await,
+        Conflict
+    );
+    refused!(
+        models
+            .delete_version(&own, &model(2), &version_name(2), NOW)
+            .await,
+        NotFound
+    );
+    refused!(
+        models
+            .delete_version(&own, &model(7), &version_name(1), NOW)
+            .await,
+        NotFound
+    );
+    refused!(
+        models
+            .delete_version(&tenant(9), &model(2), &version_name(1), NOW)
+            .await,
+        NotFound
+    );
+    assert_eq!(
+        models.list(&own).await.unwrap(),
+        before,
+        "a refusal changes nothing"
+    );
+
+    let deleted = models
+        .delete_version(&own, &model(2), &version_name(1), NOW)
+        .await
+        .unwrap();
+    assert_eq!(deleted, version(2, 1, 4), "what is returned is what was");
+    let left = record(2, active(3), &[version(2, 3, 9)]);
+    assert_eq!(
+        models.get(&own, &model(2)).await.unwrap().as_ref(),
+        Some(&left)
+    );
+
+    refused!(
+        models
+            .delete_version(&own, &model(2), &version_name(1), NOW)
+            .await,
+        NotFound
+    );
+    refused!(
+        models.set_traffic(&own, &model(2), &active(1)).await,
+        NotFound
+    );
+    for content in [4, 5] {
+        refused!(
+            models.add_version(&own, &version(2, 1, content)).await,
+            Conflict
+        );
+    }
+    assert_eq!(models.get(&own, &model(2)).await.unwrap(), Some(left));
+}
+
+async fn the_last_version_takes_its_model_along(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    models
+        .delete_version(&own, &model(2), &version_name(3), NOW)
+        .await
+        .unwrap();
+    assert_eq!(models.get(&own, &model(2)).await.unwrap(), None);
+    assert_eq!(models.list(&own).await.unwrap().len(), 1);
+    refused!(
+        models
+            .set_traffic(&own, &model(2), &Traffic::default())
+            .await,
+        NotFound
+    );
+
+    // The model may come back; its versions do not.
+    for number in [1, 3] {
+        refused!(
+            models.add_version(&own, &version(2, number, 9)).await,
+            Conflict
+        );
+    }
+    assert_eq!(models.get(&own, &model(2)).await.unwrap(), None);
+    assert!(models.add_version(&own, &version(2, 4, 9)).await.unwrap());
+    let again = record(2, active(4), &[version(2, 4, 9)]);
+    assert_eq!(models.get(&own, &model(2)).await.unwrap(), Some(again));
+}
+
+async fn equal_names_in_two_tenants_never_meet(stores: &Stores) {
+    let models = &stores.models;
+    let (mine, other) = (tenant(2), tenant(3));
+    for number in [1, 2] {
+        assert!(
+            models
+                .add_version(&other, &version(1, number, number))
+                .await
+                .unwrap()
+        );
+    }
+    let theirs = models.list(&other).await.unwrap();
+
+    assert_eq!(models.list(&mine).await.unwrap(), []);
+    assert_eq!(models.get(&mine, &model(1)).await.unwrap(), None);
+    refused!(
+        models.set_traffic(&mine, &model(1), &active(2)).await,
+        NotFound
+    );
+    refused!(
+        models
+            .delete_version(&mine, &model(1), &version_name(2), NOW)
+            .await,
+        NotFound
+    );
+    // The same names with other contents, in another order.
+    assert!(models.add_version(&mine, &version(1, 2, 7)).await.unwrap());
+    assert!(models.add_version(&mine, &version(1, 1, 8)).await.unwrap());
+    models
+        .set_traffic(&mine, &model(1), &active(1))
+        .await
+        .unwrap();
+    models
+        .delete_version(&mine, &model(1), &version_name(2), NOW)
+        .await
+        .unwrap();
+    models
+        .delete_version(&mine, &model(1), &version_name(1), NOW)
+        .await
+        .unwrap();
+
+    assert_eq!(models.list(&other).await.unwrap(), theirs);
+    assert!(models.add_version(&other, &version(1, 3, 3)).await.unwrap());
+    models
+        .delete_version(&other, &model(1), &version_name(2), NOW)
+        .await
+        .unwrap();
+}
+
+async fn of_many_additions_at_once_one_wins(stores: &Stores) {
+    let own = tenant(4);
+    let add = |name: u8, number: u8, content: u8| {
+        let (models, own) = (Arc::clone(&stores.models), own.clone());
+        async move {
+            models
+                .add_version(&own, &version(name, number, content))
+                .await
+        }
+    };
+    let answers = at_once((0..16).map(|content| add(1, 1, content))).await;
+    let won: Vec<_> = (0..16)
+        .filter(|n| matches!(answers[usize::from(*n)], Ok(true)))
+        .collect();
+    assert_eq!(won.len(), 1, "one content wins: {answers:?}");
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(StoreError::Conflict(_))))
+            .count(),
+        15
+    );
+    let found = stores.models.get(&own, &model(1)).await.unwrap();
+    assert_eq!(
+        found,
+        Some(record(1, active(1), &[version(1, 1, won[0])])),
+        "it is the one that is stored"
+    );
+
+    let answers = at_once((0..16).map(|_| add(2, 1, 5))).await;
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Ok(true)))
+            .count(),
+        1
+    );
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Ok(false)))
+            .count(),
+        15
+    );
+
+    let answers = at_once((1..17).map(|number| add(3, number, number))).await;
+    assert!(
+        answers.iter().all(|answer| matches!(answer, Ok(true))),
+        "different names all win: {answers:?}"
+    );
+    let found = stores.models.get(&own, &model(3)).await.unwrap().unwrap();
+    assert_eq!(found.versions.len(), 16);
+    assert_eq!(
+        found.traffic.active.as_ref(),
+        Some(&found.versions[0].version),
+        "the first is active"
+    );
+}
+
+async fn deletion_and_activation_at_once_leave_no_dangling_traffic(stores: &Stores) {
+    let own = tenant(5);
+    for n in 1..=8 {
+        stores
+            .models
+            .add_version(&own, &version(n, 1, 1))
+            .await
+            .unwrap();
+        stores
+            .models
+            .add_version(&own, &version(n, 2, 2))
+            .await
+            .unwrap();
+    }
+    let calls = (1..=8).flat_map(|n| {
+        [true, false].map(|activate| {
+            let (models, own) = (Arc::clone(&stores.models), own.clone());
+            async move {
+                if activate {
+                    models
+                        .set_traffic(&own, &model(n), &active(2))
+                        .await
+                        .map(drop)
+                } else {
+                    models
+                        .delete_version(&own, &model(n), &version_name(2), NOW)
+                        .await
+                        .map(drop)
+                }
+            }
+        })
+    });
+    let answers = at_once(calls).await;
+    for (n, pair) in (1..).zip(answers.chunks(2)) {
+        let found = stores.models.get(&own, &model(n)).await.unwrap().unwrap();
+        match pair {
+            [Ok(()), Err(StoreError::Conflict(_))] => {
+                assert_eq!((found.traffic, found.versions.len()), (active(2), 2));
+            }
+            [Err(StoreError::NotFound(_)), Ok(())] => {
+                assert_eq!((found.traffic, found.versions.len()), (active(1), 1));
+            }
+            other => panic!("one of the two wins: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Blobs that no version refers to: what a crash between an upload's first byte and its row leaves behind.
+
+use std::collections::HashSet;
+
+use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
+
+use crate::{Housekeeping, StoreError, Stores, VersionRecord};
+
+/// What a sweep found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Blobs that are referred to.
+    pub kept: usize,
+    /// Blobs that were not, and are gone.
+    pub removed: usize,
+}
+
+/// Removes every blob that is not in `referenced`, of every tenant. Not to be run while uploads are: they put their
+/// blobs before the row that refers to them.
+///
+/// # Errors
+/// `Unavailable` if the medium refuses; what was removed until then is gone.
+pub async fn sweep(
+    blobs: &dyn Blobs,
+    housekeeping: &dyn Housekeeping,
+    referenced: &HashSet<BlobId>,
+) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    for tenant in housekeeping.tenants().await? {
+        let held = blobs.list(&tenant).await.map_err(unavailable)?;
+        let (kept, orphans): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|id| referenced.contains(id));
+        swept.kept += kept.len();
+        swept.removed += orphans.len();
+        if kept.is_empty() {
+            housekeeping.remove_tenant(&tenant).await?;
+        } else {
+            for orphan in &orphans {
+                blobs.remove(orphan).await.map_err(unavailable)?;
+            }
+        }
+    }
+    Ok(swept)
+}
+
+impl Stores {
+    /// Removes every blob that no stored version refers to, those of deleted tenants included. For the start of the
+    /// server, before uploads are taken: see [`sweep`].
+    ///
+    /// # Errors
+    /// `Unavailable` or `Corrupt`, as the stores answer.
+    pub async fn sweep_blobs(&self) -> Result<Swept, StoreError> {
+        let mut referenced = HashSet::new();
+        for tenant in self.tenants.list().await? {
+            for model in self.models.list(&tenant.id).await? {
+                for version in &model.versions {
+                    referenced.extend(blobs_of(version).map(|(kind, digest)| BlobId {
+                        tenant: tenant.id.clone(),
+                        kind,
+                        digest,
+                    }));
+                }
+            }
+        }
+        sweep(&*self.blobs, &*self.housekeeping, &referenced).await
+    }
+}
+
+/// Everything that a version may have put.
+fn blobs_of(version: &VersionRecord) -> impl Iterator<Item = (BlobKind, foretell_types::Digest)> {
+    let own = [
+        (BlobKind::Plugin, version.plugin.0),
+        (BlobKind::Snapshot, version.digest.0),
+        (BlobKind::Code, version.digest.0),
+    ];
+    own.into_iter().chain(
+        version
+            .artifact
+            .map(|artifact| (BlobKind::Artifact, artifact)),
+    )
+}
+
+fn unavailable(error: BlobError) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
