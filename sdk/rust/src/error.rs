@@ -155,10 +155,7 @@ mod tests {
 
     #[test]
     fn an_input_fault_says_where() {
-        let error = PredictError::bad_input("too hot")
-            .input(1)
-            .row(3)
-            .column(2);
+        let error = PredictError::bad_input("too hot").input(1).row(3).column(2);
         assert_eq!(error.to_string(), "input 1, row 3, column 2: too hot");
         assert_eq!(
             PredictError::failed("no memory").row(3),

@@ -171,12 +171,19 @@ impl Inputs {
             str::from_utf8(bytes)
                 .map_err(|_| PredictError::bad_input("not UTF-8").input(index).row(row))
         };
-        self.byte_strings(index)?.iter().enumerate().map(read).collect()
+        self.byte_strings(index)?
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect()
     }
 
     /// How many rows there are: the length of the first axis of the first input, 1 if that is a scalar.
     pub fn row_count(&self) -> usize {
-        let first = self.tensors.first().and_then(|tensor| tensor.shape().first());
+        let first = self
+            .tensors
+            .first()
+            .and_then(|tensor| tensor.shape().first());
         first.map_or(1, |rows| *rows as usize)
     }
 
@@ -243,7 +250,10 @@ mod tests {
         assert_eq!(inputs.rows::<i64>(1).unwrap().len(), 2);
         assert_eq!(inputs.rows::<u32>("c").unwrap().next(), Some(&[7][..]));
         assert_eq!(inputs.scalar::<u32>("c"), Ok(7));
-        assert_eq!(inputs.arrays::<f64, 2>("a").unwrap(), [[1.0, 2.0], [3.0, 4.0]]);
+        assert_eq!(
+            inputs.arrays::<f64, 2>("a").unwrap(),
+            [[1.0, 2.0], [3.0, 4.0]]
+        );
         assert_eq!(inputs.row_count(), 2);
     }
 

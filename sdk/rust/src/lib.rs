@@ -40,6 +40,8 @@
 
 mod bindings;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod harness;
 mod inputs;
 pub mod log;
 mod outputs;

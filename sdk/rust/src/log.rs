@@ -42,6 +42,7 @@ fn write(level: Level, line: &str) {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
+#[allow(clippy::print_stderr, reason = "where native tests look")]
 fn write(level: Level, line: &str) {
     eprintln!("{level:?}: {line}");
 }

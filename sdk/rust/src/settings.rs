@@ -80,7 +80,9 @@ impl Settings {
     ) -> Self {
         let given = given.into_iter();
         Self {
-            given: given.map(|(name, value)| (name.into(), value.into())).collect(),
+            given: given
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
             asked: RefCell::default(),
         }
     }
@@ -133,7 +135,10 @@ impl Settings {
             "this plugin has no settings; remove it".to_owned()
         } else {
             let known: Vec<_> = asked.iter().map(|name| format!("`{name}`")).collect();
-            format!("this plugin has no such setting; it has {}", known.join(", "))
+            format!(
+                "this plugin has no such setting; it has {}",
+                known.join(", ")
+            )
         };
         Err(LoadError::bad_setting(unknown, message))
     }
@@ -291,7 +296,9 @@ mod tests {
 
     #[test]
     fn a_setting_has_its_own_type() {
-        let settings = Settings::new([("rate", 2)]).with("link", "logit").with("on", true);
+        let settings = Settings::new([("rate", 2)])
+            .with("link", "logit")
+            .with("on", true);
         assert_eq!(settings.real("rate").required(), Ok(2.0));
         assert_eq!(settings.integer("rate").required(), Ok(2));
         assert_eq!(settings.text("link").required(), Ok("logit"));
@@ -323,7 +330,13 @@ mod tests {
             "setting `link`: must be a text, one of `logit`, `probit`, not the text \"cauchit\""
         );
         assert_eq!(
-            message(settings.integer("trees").between(1, 9).required().unwrap_err()),
+            message(
+                settings
+                    .integer("trees")
+                    .between(1, 9)
+                    .required()
+                    .unwrap_err()
+            ),
             "setting `trees`: is required: a whole number from 1 to 9"
         );
     }

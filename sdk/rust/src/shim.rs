@@ -29,6 +29,11 @@ impl<M: Predictor> Loaded<M> {
         Ok(Self { model, names })
     }
 
+    /// The author's own type.
+    pub const fn model(&self) -> &M {
+        &self.model
+    }
+
     /// Describes the model.
     pub fn describe(&self) -> Signature {
         self.model.describe()

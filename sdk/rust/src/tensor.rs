@@ -118,6 +118,7 @@ impl Elements {
         }
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     /// Element `index` as a number; `None` for byte strings, half floats and past the end.
     pub(crate) fn number(&self, index: usize) -> Option<f64> {
         match self {
@@ -442,7 +443,11 @@ mod tests {
             Tensor::new(&[3], vec![0.0; 4]).fault().as_deref(),
             Some("shape [3] does not hold the 4 elements given")
         );
-        assert!(Tensor::new(&[usize::MAX, usize::MAX], [0.0]).fault().is_some());
+        assert!(
+            Tensor::new(&[usize::MAX, usize::MAX], [0.0])
+                .fault()
+                .is_some()
+        );
         assert!(Tensor::table(3, vec![0.0; 4]).fault().is_some());
         assert!(Tensor::table(0, vec![0.0; 4]).fault().is_some());
     }
@@ -452,10 +457,7 @@ mod tests {
         let tensor = Tensor::vector(["a", "", "bc"]);
         let strings = tensor.byte_strings().unwrap();
         assert_eq!(strings.len(), 3);
-        assert_eq!(
-            strings.iter().collect::<Vec<_>>(),
-            [&b"a"[..], b"", b"bc"]
-        );
+        assert_eq!(strings.iter().collect::<Vec<_>>(), [&b"a"[..], b"", b"bc"]);
         assert_eq!(strings.get(3), None);
     }
 }
