@@ -179,7 +179,8 @@ impl<'a> Client<'a> {
             .folder
             .to_str()
             .with_context(|| format!("{} is not UTF-8", workspace.shown(&model.folder)))?;
-        self.call(&["model", "push", folder])?;
+        // The sample is asked for afterwards, where a wrong answer is shown beside the right one.
+        self.call(&["model", "push", "--no-sample", folder])?;
         Ok(())
     }
 

@@ -211,6 +211,15 @@ pub(crate) fn reset_data_dir(folder: &Path) -> Result<()> {
                 folder.display()
             );
         }
+        // The server holds it as long as it runs.
+        if let Ok(lock) = File::open(folder.join("lock"))
+            && lock.try_lock().is_err()
+        {
+            bail!(
+                "a server is running on {}; stop it first, or choose another folder with --data-dir",
+                folder.display()
+            );
+        }
         std::fs::remove_dir_all(folder)?;
     }
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -235,6 +244,17 @@ mod tests {
         let error = reset_data_dir(&precious).unwrap_err().to_string();
         assert!(error.contains("will not be emptied"), "{error}");
         assert!(precious.join("thesis.txt").is_file());
+    }
+
+    #[test]
+    fn the_folder_of_a_running_server_is_not_emptied() {
+        let root = tempfile::tempdir().unwrap();
+        reset_data_dir(root.path()).unwrap();
+        let lock = File::create(root.path().join("lock")).unwrap();
+        lock.try_lock().unwrap();
+        let error = reset_data_dir(root.path()).unwrap_err().to_string();
+        assert!(error.contains("a server is running"), "{error}");
+        assert!(root.path().join("lock").is_file());
     }
 
     #[test]

@@ -101,14 +101,7 @@ fn run_tests(workspace: &Workspace, binary: &Path, plugins: &Path) -> Result<u64
         workspace.cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
         // Documents have a step of their own.
-        workspace.cargo([
-            "test",
-            "--workspace",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--no-fail-fast",
-        ])
+        workspace.cargo(["test", "--workspace", "--tests", "--no-fail-fast"])
     };
     tests
         .env("FORETELL_BIN", binary)
