@@ -42,10 +42,17 @@ impl Answer {
             [_, classes] => *classes as usize,
             _ => return None,
         };
-        let mut values = (row * width..(row + 1) * width).map(|at| probabilities.elements().number(at));
-        let largest = values.try_fold(f64::NEG_INFINITY, |largest, value| value.map(|value| largest.max(value)))?;
+        let mut values =
+            (row * width..(row + 1) * width).map(|at| probabilities.elements().number(at));
+        let largest = values.try_fold(f64::NEG_INFINITY, |largest, value| {
+            value.map(|value| largest.max(value))
+        })?;
         // A lone probability is that of the second of two classes.
-        let sure = if width == 1 { largest.max(1.0 - largest) } else { largest };
+        let sure = if width == 1 {
+            largest.max(1.0 - largest)
+        } else {
+            largest
+        };
         (0.0..=1.0).contains(&sure).then_some(sure)
     }
 }

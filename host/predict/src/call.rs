@@ -42,7 +42,11 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Credentials(…)" } else { "Credentials(none)" })
+        f.write_str(if self.0.is_some() {
+            "Credentials(…)"
+        } else {
+            "Credentials(none)"
+        })
     }
 }
 
@@ -63,11 +67,17 @@ impl ModelRef {
     pub fn parse(model: &str, version: Option<&str>) -> Result<Self, PredictError> {
         let absent = |name: &str| {
             let shown: String = name.chars().take(64).collect();
-            PredictError::NotFound(format!("Request for unknown model: '{}' is not found", shown.escape_debug()))
+            PredictError::NotFound(format!(
+                "Request for unknown model: '{}' is not found",
+                shown.escape_debug()
+            ))
         };
         Ok(Self {
             model: ModelName::parse(model).map_err(|_| absent(model))?,
-            version: version.map(ModelVersion::parse).transpose().map_err(|_| absent(model))?,
+            version: version
+                .map(ModelVersion::parse)
+                .transpose()
+                .map_err(|_| absent(model))?,
         })
     }
 }

@@ -14,7 +14,9 @@ impl Clock {
     pub fn system() -> Self {
         Self::from_fn(|| {
             // A clock before 1970 is treated as 1970: keys then count as not yet expired, and nothing panics.
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             UnixMs::try_from(since.as_millis()).unwrap_or(UnixMs::MAX)
         })
     }

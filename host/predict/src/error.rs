@@ -35,7 +35,9 @@ pub enum PredictError {
     #[error("{0}")]
     NotGrantable(String),
     /// An operator must say which tenant is meant.
-    #[error("an operator's key has no tenant of its own: put /tenants/{{tenant}} before the path (on the command line: --tenant NAME)")]
+    #[error(
+        "an operator's key has no tenant of its own: put /tenants/{{tenant}} before the path (on the command line: --tenant NAME)"
+    )]
     TenantRequired,
     /// No such thing, or not the caller's.
     #[error("{0}")]
@@ -61,7 +63,9 @@ pub enum PredictError {
     #[error("{}", shown(.0))]
     Run(RunError),
     /// The outputs are not what the signature promises.
-    #[error("the model `{model}` returned what its signature does not promise; its owner must repair it")]
+    #[error(
+        "the model `{model}` returned what its signature does not promise; its owner must repair it"
+    )]
     Contract {
         /// The model.
         model: String,
@@ -124,9 +128,8 @@ impl PredictError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Overloaded { retry_after, .. } => Some(*retry_after),
-            Self::Run(RunError::Overloaded { .. } | RunError::Unavailable(_)) | Self::Unavailable(_) => {
-                Some(Duration::from_secs(2))
-            }
+            Self::Run(RunError::Overloaded { .. } | RunError::Unavailable(_))
+            | Self::Unavailable(_) => Some(Duration::from_secs(2)),
             _ => None,
         }
     }
@@ -143,7 +146,7 @@ impl PredictError {
 impl From<StoreError> for PredictError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound(what) => Self::NotFound(format!("{what} does not exist")),
+            StoreError::NotFound(_) => Self::NotFound(error.to_string()),
             StoreError::Conflict(message) => Self::Conflict(message),
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
             StoreError::Corrupt(_) | StoreError::Unsupported(_) => {
@@ -163,9 +166,10 @@ impl From<CompileError> for PredictError {
     fn from(error: CompileError) -> Self {
         match error {
             CompileError::Refused(refusals) => Self::UploadRefused(refusals),
-            CompileError::Busy => {
-                Self::Overloaded { what: "too many uploads are waiting", retry_after: Duration::from_secs(10) }
-            }
+            CompileError::Busy => Self::Overloaded {
+                what: "too many uploads are waiting",
+                retry_after: Duration::from_secs(10),
+            },
             CompileError::Worker(cause) => Self::Unavailable(cause),
         }
     }
@@ -174,21 +178,45 @@ impl From<CompileError> for PredictError {
 /// What callers see of a failed run: the plugin's words only where they are meant for the caller.
 fn shown(error: &RunError) -> String {
     match error {
-        RunError::Refused { message, row: Some(row), .. } => format!("the model refuses row {row}: {message}"),
+        RunError::Refused {
+            message,
+            row: Some(row),
+            ..
+        } => format!("the model refuses row {row}: {message}"),
         RunError::Refused { message, .. } => format!("the model refuses the input: {message}"),
-        RunError::Failed(_) | RunError::Trapped(_) => "the model failed; its owner finds the reason in the log".into(),
-        RunError::Memory { limit_bytes } => format!("the model needed more than its {} MiB of memory", limit_bytes >> 20),
+        RunError::Failed(_) | RunError::Trapped(_) => {
+            "the model failed; its owner finds the reason in the log".into()
+        }
+        RunError::Memory { limit_bytes } => format!(
+            "the model needed more than its {} MiB of memory",
+            limit_bytes >> 20
+        ),
         RunError::Stack => "the model used up its stack".into(),
-        RunError::Deadline { deadline } => format!("the model did not answer within {} ms", deadline.as_millis()),
-        RunError::Contract(_) => "the model returned what is not valid; its owner must repair it".into(),
-        RunError::Overloaded { .. } => "the model has no free thread; try again in a few seconds".into(),
-        RunError::Unavailable(_) => "the model cannot be loaded now; try again in a few seconds".into(),
-        RunError::Internal(_) => "the prediction failed inside the server; its operator finds the reason in the log".into(),
+        RunError::Deadline { deadline } => format!(
+            "the model did not answer within {} ms",
+            deadline.as_millis()
+        ),
+        RunError::Contract(_) => {
+            "the model returned what is not valid; its owner must repair it".into()
+        }
+        RunError::Overloaded { .. } => {
+            "the model has no free thread; try again in a few seconds".into()
+        }
+        RunError::Unavailable(_) => {
+            "the model cannot be loaded now; try again in a few seconds".into()
+        }
+        RunError::Internal(_) => {
+            "the prediction failed inside the server; its operator finds the reason in the log"
+                .into()
+        }
     }
 }
 
 fn any_of(scopes: &[Scope]) -> String {
-    let names: Vec<_> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
+    let names: Vec<_> = scopes
+        .iter()
+        .map(|scope| format!("`{}`", scope.as_str()))
+        .collect();
     names.join(" or ")
 }
 

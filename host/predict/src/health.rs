@@ -54,7 +54,11 @@ impl Report {
 
     /// `healthy` or `degraded`.
     pub fn status(&self) -> &'static str {
-        if self.is_healthy() { "healthy" } else { "degraded" }
+        if self.is_healthy() {
+            "healthy"
+        } else {
+            "degraded"
+        }
     }
 }
 
@@ -67,7 +71,10 @@ pub struct Health {
 impl Health {
     /// A server that takes calls, with its checks.
     pub fn new(checks: Vec<Box<dyn Check>>) -> Self {
-        Self { checks, draining: AtomicBool::new(false) }
+        Self {
+            checks,
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Looks at everything. A check that takes longer than five seconds has failed.
@@ -80,7 +87,11 @@ impl Health {
                 Ok(Err(detail)) => (false, detail),
                 Err(_) => (false, format!("no answer within {} s", PATIENCE.as_secs())),
             };
-            checks.push(Seen { name: check.name(), healthy, detail });
+            checks.push(Seen {
+                name: check.name(),
+                healthy,
+                detail,
+            });
         }
         Report { checks }
     }
@@ -132,18 +143,41 @@ impl Check for StoredModels {
     async fn look(&self) -> Result<String, String> {
         let mut active = 0;
         let mut missing = Vec::new();
-        for tenant in self.tenants.list().await.map_err(|error| error.to_string())? {
-            let listed = self.blobs.list(&tenant.id).await.map_err(|error| error.to_string())?;
-            for model in self.models.list(&tenant.id).await.map_err(|error| error.to_string())? {
-                let Some(version) = model.versions.iter().find(|v| Some(&v.version) == model.traffic.active.as_ref())
+        for tenant in self
+            .tenants
+            .list()
+            .await
+            .map_err(|error| error.to_string())?
+        {
+            let listed = self
+                .blobs
+                .list(&tenant.id)
+                .await
+                .map_err(|error| error.to_string())?;
+            for model in self
+                .models
+                .list(&tenant.id)
+                .await
+                .map_err(|error| error.to_string())?
+            {
+                let Some(version) = model
+                    .versions
+                    .iter()
+                    .find(|v| Some(&v.version) == model.traffic.active.as_ref())
                 else {
                     continue;
                 };
                 active += 1;
-                let snapshot =
-                    BlobId { tenant: tenant.id.clone(), kind: BlobKind::Snapshot, digest: version.digest.0 };
+                let snapshot = BlobId {
+                    tenant: tenant.id.clone(),
+                    kind: BlobKind::Snapshot,
+                    digest: version.digest.0,
+                };
                 if !listed.contains(&snapshot) {
-                    missing.push(format!("{}/{} version {}", tenant.id, model.name, version.version));
+                    missing.push(format!(
+                        "{}/{} version {}",
+                        tenant.id, model.name, version.version
+                    ));
                 }
             }
         }
@@ -151,7 +185,10 @@ impl Check for StoredModels {
             Ok(format!("{active} active"))
         } else {
             missing.truncate(10);
-            Err(format!("stored content is missing, push again or restore a backup: {}", missing.join(", ")))
+            Err(format!(
+                "stored content is missing, push again or restore a backup: {}",
+                missing.join(", ")
+            ))
         }
     }
 }
@@ -176,10 +213,20 @@ mod tests {
     async fn one_failed_check_degrades_the_whole_and_says_why() {
         let well = Health::new(vec![Box::new(Fixed("a", Ok("fine")))]);
         assert_eq!(well.report().await.status(), "healthy");
-        let ill = Health::new(vec![Box::new(Fixed("a", Ok("fine"))), Box::new(Fixed("b", Err("broken")))]);
+        let ill = Health::new(vec![
+            Box::new(Fixed("a", Ok("fine"))),
+            Box::new(Fixed("b", Err("broken"))),
+        ]);
         let report = ill.report().await;
         assert_eq!(report.status(), "degraded");
-        assert_eq!(report.checks[1], Seen { name: "b", healthy: false, detail: "broken".into() });
+        assert_eq!(
+            report.checks[1],
+            Seen {
+                name: "b",
+                healthy: false,
+                detail: "broken".into()
+            }
+        );
         assert!(ill.ready(), "degraded is not unready");
         ill.drain();
         assert!(!ill.ready());

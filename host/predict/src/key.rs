@@ -60,11 +60,14 @@ pub(crate) fn generate_id() -> Result<KeyId, PredictError> {
 /// Whether a text of our form carries the right checksum. `None`: it is not of our form (an operator's own key).
 pub(crate) fn checksum_holds(text: &str) -> Option<bool> {
     let body = text.strip_prefix(PREFIX)?;
-    let well_formed = body.len() == RANDOM_CHARS + CHECK_CHARS && body.bytes().all(|b| b.is_ascii_alphanumeric());
-    Some(well_formed && {
-        let (signed, check) = text.split_at(PREFIX.len() + RANDOM_CHARS);
-        checksum(signed) == check
-    })
+    let well_formed =
+        body.len() == RANDOM_CHARS + CHECK_CHARS && body.bytes().all(|b| b.is_ascii_alphanumeric());
+    Some(
+        well_formed && {
+            let (signed, check) = text.split_at(PREFIX.len() + RANDOM_CHARS);
+            checksum(signed) == check
+        },
+    )
 }
 
 /// What is kept secret beside the store: without it, stored hashes cannot be tried.
@@ -98,8 +101,14 @@ fn push_random(text: &mut String, chars: usize, alphabet: &[u8]) -> Result<(), P
     let mut left = chars;
     while left > 0 {
         let mut bytes = [0; 64];
-        getrandom::fill(&mut bytes).map_err(|error| PredictError::Internal(format!("no randomness: {error}")))?;
-        for byte in bytes.into_iter().map(usize::from).filter(|byte| *byte < fair).take(left) {
+        getrandom::fill(&mut bytes)
+            .map_err(|error| PredictError::Internal(format!("no randomness: {error}")))?;
+        for byte in bytes
+            .into_iter()
+            .map(usize::from)
+            .filter(|byte| *byte < fair)
+            .take(left)
+        {
             text.push(char::from(alphabet[byte % alphabet.len()]));
             left -= 1;
         }
@@ -129,7 +138,11 @@ mod tests {
         assert_eq!(checksum_holds(key.expose()), Some(true));
         for at in PREFIX.len()..key.expose().len() {
             let mut changed = key.expose().to_owned();
-            let other = if changed.as_bytes()[at] == b'x' { "y" } else { "x" };
+            let other = if changed.as_bytes()[at] == b'x' {
+                "y"
+            } else {
+                "x"
+            };
             changed.replace_range(at..=at, other);
             assert_eq!(checksum_holds(&changed), Some(false), "{at}");
         }

@@ -22,8 +22,19 @@ pub struct Predictor {
 
 impl Predictor {
     /// Joins the parts.
-    pub fn new(identity: Arc<Identity>, registry: Arc<Registry>, runner: Arc<dyn Runner>, limits: &Limits) -> Self {
-        Self { identity, registry, runner, gate: Gate::new(limits), max_body_bytes: limits.max_body_bytes }
+    pub fn new(
+        identity: Arc<Identity>,
+        registry: Arc<Registry>,
+        runner: Arc<dyn Runner>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            identity,
+            registry,
+            runner,
+            gate: Gate::new(limits),
+            max_body_bytes: limits.max_body_bytes,
+        }
     }
 
     /// Answers one prediction.
@@ -51,7 +62,10 @@ impl Predictor {
     /// # Errors
     /// As for a prediction, but a key of the scope `models` will do as well.
     pub async fn target(&self, call: &Call, model: &ModelRef) -> Result<Arc<Target>, PredictError> {
-        let caller = self.identity.caller(call, &[Scope::Infer, Scope::Models]).await?;
+        let caller = self
+            .identity
+            .caller(call, &[Scope::Infer, Scope::Models])
+            .await?;
         resolve::resolve(&self.registry, &caller.tenant, model).await
     }
 

@@ -50,7 +50,10 @@ impl ModelState {
                 (version.version, Arc::new(target))
             })
             .collect();
-        let active = record.traffic.active.and_then(|version| versions.get(&version).cloned());
+        let active = record
+            .traffic
+            .active
+            .and_then(|version| versions.get(&version).cloned());
         Self { active, versions }
     }
 }
@@ -66,7 +69,11 @@ pub struct Registry {
 impl Registry {
     /// An empty registry over a store.
     pub fn new(models: Arc<dyn Models>) -> Self {
-        Self { models, known: DashMap::new(), changes: AtomicU64::new(0) }
+        Self {
+            models,
+            known: DashMap::new(),
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// The model's state; `None` if the tenant has no such model.
@@ -75,7 +82,11 @@ impl Registry {
         tenant: &TenantId,
         model: &ModelName,
     ) -> Result<Option<Arc<ModelState>>, StoreError> {
-        if let Some(state) = self.known.get(tenant).and_then(|models| models.get(model).map(|state| Arc::clone(&state))) {
+        if let Some(state) = self
+            .known
+            .get(tenant)
+            .and_then(|models| models.get(model).map(|state| Arc::clone(&state)))
+        {
             return Ok(Some(state));
         }
         let before = self.changes.load(Ordering::Acquire);

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
+use foretell_types::blob::{BlobError, BlobId, Blobs};
 
-use crate::{Housekeeping, StoreError, Stores, VersionRecord};
+use crate::{Housekeeping, StoreError, Stores};
 
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,7 +54,7 @@ impl Stores {
         for tenant in self.tenants.list().await? {
             for model in self.models.list(&tenant.id).await? {
                 for version in &model.versions {
-                    referenced.extend(blobs_of(version).map(|(kind, digest)| BlobId {
+                    referenced.extend(version.blobs().map(|(kind, digest)| BlobId {
                         tenant: tenant.id.clone(),
                         kind,
                         digest,
@@ -64,20 +64,6 @@ impl Stores {
         }
         sweep(&*self.blobs, &*self.housekeeping, &referenced).await
     }
-}
-
-/// Everything that a version may have put.
-fn blobs_of(version: &VersionRecord) -> impl Iterator<Item = (BlobKind, foretell_types::Digest)> {
-    let own = [
-        (BlobKind::Plugin, version.plugin.0),
-        (BlobKind::Snapshot, version.digest.0),
-        (BlobKind::Code, version.digest.0),
-    ];
-    own.into_iter().chain(
-        version
-            .artifact
-            .map(|artifact| (BlobKind::Artifact, artifact)),
-    )
 }
 
 fn unavailable(error: BlobError) -> StoreError {

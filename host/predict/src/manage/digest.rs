@@ -5,7 +5,12 @@ use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over plugin, artifact, canonical settings and canonical runtime, each with its length before it, so that no
 /// two different versions write the same bytes.
-pub(super) fn version(plugin: PluginDigest, artifact: Option<Digest>, settings: &str, runtime: &str) -> VersionDigest {
+pub(super) fn version(
+    plugin: PluginDigest,
+    artifact: Option<Digest>,
+    settings: &str,
+    runtime: &str,
+) -> VersionDigest {
     let mut hash = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
@@ -13,7 +18,11 @@ pub(super) fn version(plugin: PluginDigest, artifact: Option<Digest>, settings: 
     };
     field(b"foretell version 1");
     field(plugin.0.as_bytes());
-    field(artifact.as_ref().map_or(&[][..], |digest| &digest.as_bytes()[..]));
+    field(
+        artifact
+            .as_ref()
+            .map_or(&[][..], |digest| &digest.as_bytes()[..]),
+    );
     field(settings.as_bytes());
     field(runtime.as_bytes());
     VersionDigest(Digest::from_bytes(hash.finalize().into()))

@@ -60,20 +60,30 @@ impl Manager {
     /// # Errors
     /// `Invalid` for scopes, label or days out of range; `Forbidden` if the caller lacks `keys`, or asks for a scope
     /// that it does not hold itself.
-    pub async fn create_key(&self, call: &Call, request: NewKeyRequest) -> Result<Issued, PredictError> {
+    pub async fn create_key(
+        &self,
+        call: &Call,
+        request: NewKeyRequest,
+    ) -> Result<Issued, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
         let scopes = parse_scopes(&request.scopes)?;
         grantable(&caller, scopes)?;
         let label = request.label.unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
-            return Err(invalid("`label` is at most 128 bytes without control characters"));
+            return Err(invalid(
+                "`label` is at most 128 bytes without control characters",
+            ));
         }
-        let days = request.expires_in_days.unwrap_or(self.parts.limits.default_key_days);
+        let days = request
+            .expires_in_days
+            .unwrap_or(self.parts.limits.default_key_days);
         if !(1..=MAX_KEY_DAYS).contains(&days) {
             return Err(invalid("`expires_in_days` is 1 to 3650"));
         }
         let now = self.parts.identity.now();
-        let issued = self.issue(&caller, label, scopes, now + i64::from(days) * MS_PER_DAY).await?;
+        let issued = self
+            .issue(&caller, label, scopes, now + i64::from(days) * MS_PER_DAY)
+            .await?;
         tracing::info!(tenant = %caller.tenant, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
         Ok(issued)
     }
@@ -93,7 +103,7 @@ impl Manager {
     /// `NotFound` if the tenant has no such key.
     pub async fn revoke_key(&self, call: &Call, id: &str) -> Result<KeyRecord, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
-        let record = self.end_key(&caller, id, |now| KeyEnd::Revoked(now)).await?;
+        let record = self.end_key(&caller, id, KeyEnd::Revoked).await?;
         tracing::info!(tenant = %caller.tenant, key = %record.id, request_id = %call.request_id, "key revoked");
         Ok(record)
     }
@@ -103,7 +113,12 @@ impl Manager {
     /// # Errors
     /// `NotFound` if the tenant has no such key; `Conflict` if it opens nothing any more; `Invalid` for an overlap of
     /// more than 30 days; `Forbidden` as for [`Manager::create_key`].
-    pub async fn rotate_key(&self, call: &Call, id: &str, overlap: Duration) -> Result<Issued, PredictError> {
+    pub async fn rotate_key(
+        &self,
+        call: &Call,
+        id: &str,
+        overlap: Duration,
+    ) -> Result<Issued, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
         if overlap > MAX_OVERLAP {
             return Err(invalid("the overlap is at most 30 days"));
@@ -111,17 +126,30 @@ impl Manager {
         let now = self.parts.identity.now();
         let id = parse_id(id)?;
         let keys = self.parts.keys.list(Some(&caller.tenant)).await?;
-        let old = keys.into_iter().find(|record| record.id == id).ok_or_else(|| unknown(&id))?;
+        let old = keys
+            .into_iter()
+            .find(|record| record.id == id)
+            .ok_or_else(|| unknown(&id))?;
         let ended = old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now);
         if ended {
-            return Err(PredictError::Conflict(format!("key `{id}` is revoked or expired; create a new one")));
+            return Err(PredictError::Conflict(format!(
+                "key `{id}` is revoked or expired; create a new one"
+            )));
         }
         grantable(&caller, old.scopes)?;
-        let life = old.expires_at.map_or(i64::from(self.parts.limits.default_key_days) * MS_PER_DAY, |at| at - old.created_at);
+        let life = old.expires_at.map_or(
+            i64::from(self.parts.limits.default_key_days) * MS_PER_DAY,
+            |at| at - old.created_at,
+        );
         // The successor first: should the second step fail, there are two good keys and not none.
-        let issued = self.issue(&caller, old.label, old.scopes, now + life).await?;
+        let issued = self
+            .issue(&caller, old.label, old.scopes, now + life)
+            .await?;
         let overlap_ms = UnixMs::try_from(overlap.as_millis()).unwrap_or(UnixMs::MAX);
-        self.end_key(&caller, id.as_str(), |now| KeyEnd::Expires(now.saturating_add(overlap_ms))).await?;
+        self.end_key(&caller, id.as_str(), |now| {
+            KeyEnd::Expires(now.saturating_add(overlap_ms))
+        })
+        .await?;
         tracing::info!(tenant = %caller.tenant, key = %id, successor = %issued.record.id, request_id = %call.request_id, "key rotated");
         Ok(issued)
     }
@@ -131,7 +159,10 @@ impl Manager {
     ///
     /// # Errors
     /// `Invalid` for a configured key that is not 16 or more visible ASCII characters; those of the store.
-    pub async fn ensure_operator_key(&self, configured: Option<&str>) -> Result<OperatorKey, PredictError> {
+    pub async fn ensure_operator_key(
+        &self,
+        configured: Option<&str>,
+    ) -> Result<OperatorKey, PredictError> {
         let now = self.parts.identity.now();
         let existing = self.parts.keys.list(None).await?;
         let good = |record: &KeyRecord| {
@@ -142,22 +173,37 @@ impl Manager {
                 return Ok(OperatorKey::Existing);
             }
             let secret = key::generate()?;
-            self.store_operator_key(FIRST_START, secret.expose(), now).await?;
+            self.store_operator_key(FIRST_START, secret.expose(), now)
+                .await?;
             return Ok(OperatorKey::Created(secret));
         };
         if text.len() < 16 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(invalid("FORETELL_ADMIN_KEY is 16 or more visible ASCII characters without spaces"));
+            return Err(invalid(
+                "FORETELL_ADMIN_KEY is 16 or more visible ASCII characters without spaces",
+            ));
         }
-        let current = self.parts.keys.find(&self.parts.identity.hash(text)).await?;
+        let current = self
+            .parts
+            .keys
+            .find(&self.parts.identity.hash(text))
+            .await?;
         let keep = match &current {
             Some(record) if good(record) && record.tenant.is_none() => Some(record.id.clone()),
             Some(_) => {
-                return Err(invalid("FORETELL_ADMIN_KEY was used before and is revoked, or is a tenant's key; choose another"));
+                return Err(invalid(
+                    "FORETELL_ADMIN_KEY was used before and is revoked, or is a tenant's key; choose another",
+                ));
             }
             None => None,
         };
-        for other in existing.iter().filter(|record| good(record) && keep.as_ref() != Some(&record.id)) {
-            self.parts.keys.end(None, &other.id, KeyEnd::Revoked(now)).await?;
+        for other in existing
+            .iter()
+            .filter(|record| good(record) && keep.as_ref() != Some(&record.id))
+        {
+            self.parts
+                .keys
+                .end(None, &other.id, KeyEnd::Revoked(now))
+                .await?;
             self.parts.identity.key_changed(&other.id);
         }
         if keep.is_none() {
@@ -166,7 +212,12 @@ impl Manager {
         Ok(OperatorKey::Configured)
     }
 
-    async fn store_operator_key(&self, label: &str, text: &str, now: UnixMs) -> Result<(), PredictError> {
+    async fn store_operator_key(
+        &self,
+        label: &str,
+        text: &str,
+        now: UnixMs,
+    ) -> Result<(), PredictError> {
         let record = KeyRecord {
             id: key::generate_id()?,
             tenant: None,
@@ -176,10 +227,23 @@ impl Manager {
             expires_at: None,
             revoked_at: None,
         };
-        Ok(self.parts.keys.create(&NewKey { record, hash: self.parts.identity.hash(text) }).await?)
+        Ok(self
+            .parts
+            .keys
+            .create(&NewKey {
+                record,
+                hash: self.parts.identity.hash(text),
+            })
+            .await?)
     }
 
-    async fn issue(&self, caller: &Caller, label: String, scopes: Scopes, expires_at: UnixMs) -> Result<Issued, PredictError> {
+    async fn issue(
+        &self,
+        caller: &Caller,
+        label: String,
+        scopes: Scopes,
+        expires_at: UnixMs,
+    ) -> Result<Issued, PredictError> {
         let secret = key::generate()?;
         let record = KeyRecord {
             id: key::generate_id()?,
@@ -191,7 +255,13 @@ impl Manager {
             revoked_at: None,
         };
         let hash = self.parts.identity.hash(secret.expose());
-        self.parts.keys.create(&NewKey { record: record.clone(), hash }).await?;
+        self.parts
+            .keys
+            .create(&NewKey {
+                record: record.clone(),
+                hash,
+            })
+            .await?;
         Ok(Issued { record, secret })
     }
 
@@ -216,12 +286,17 @@ fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {
         .map(|name| {
             Scope::parse(name).ok_or_else(|| {
                 let shown: String = name.chars().take(64).collect();
-                PredictError::Invalid(format!("unknown scope `{}`; use some of {all}", shown.escape_debug()))
+                PredictError::Invalid(format!(
+                    "unknown scope `{}`; use some of {all}",
+                    shown.escape_debug()
+                ))
             })
         })
         .collect::<Result<Scopes, _>>()?;
     if scopes.is_empty() {
-        return Err(PredictError::Invalid(format!("`scopes` is empty; use some of {all}")));
+        return Err(PredictError::Invalid(format!(
+            "`scopes` is empty; use some of {all}"
+        )));
     }
     Ok(scopes)
 }
@@ -229,7 +304,9 @@ fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {
 /// A key gives at most what its creator holds, and a tenant's key never gives `operator`.
 fn grantable(caller: &Caller, scopes: Scopes) -> Result<(), PredictError> {
     if scopes.contains(Scope::Operator) {
-        return Err(PredictError::NotGrantable("a tenant's key cannot have the scope `operator`".into()));
+        return Err(PredictError::NotGrantable(
+            "a tenant's key cannot have the scope `operator`".into(),
+        ));
     }
     if !caller.principal.is_operator() && !caller.principal.scopes.covers(scopes) {
         return Err(PredictError::NotGrantable(format!(

@@ -26,7 +26,7 @@ pub use keys::{Issued, NewKeyRequest, OperatorKey};
 pub use models::{Published, TrafficRequest};
 pub use upload::{Part, Upload};
 
-use crate::{Identity, Limits, Registry};
+use crate::{Call, Identity, Limits, PredictError, Principal, Registry};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
 pub struct Manager {
@@ -63,7 +63,18 @@ pub struct ManagerParts {
 impl Manager {
     /// Joins the parts.
     pub fn new(parts: ManagerParts) -> Self {
-        Self { parts, locks: DashMap::new() }
+        Self {
+            parts,
+            locks: DashMap::new(),
+        }
+    }
+
+    /// Who calls, for routes that show more to those who may see more.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, with the reason.
+    pub async fn caller_of(&self, call: &Call) -> Result<Principal, PredictError> {
+        self.parts.identity.principal(&call.credentials).await
     }
 
     fn lock_of(&self, tenant: &TenantId) -> Arc<Mutex<()>> {

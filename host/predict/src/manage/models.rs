@@ -36,7 +36,12 @@ impl Manager {
     ///
     /// # Errors
     /// `Invalid` for texts that are no names; those of [`Identity`](crate::Identity).
-    pub async fn begin_upload(&self, call: &Call, model: &str, version: &str) -> Result<Upload, PredictError> {
+    pub async fn begin_upload(
+        &self,
+        call: &Call,
+        model: &str,
+        version: &str,
+    ) -> Result<Upload, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let invalid = |error: foretell_types::NameError| PredictError::Invalid(error.to_string());
         Ok(Upload {
@@ -62,16 +67,34 @@ impl Manager {
     /// `UploadRefused` with every reason; `Conflict` if the name is or was taken by another version; `Malformed` if
     /// the part `plugin` is missing.
     pub async fn publish(&self, call: &Call, upload: Upload) -> Result<Published, PredictError> {
-        let Upload { caller, model, version, plugin, artifact, settings, runtime, .. } = upload;
+        let Upload {
+            caller,
+            model,
+            version,
+            plugin,
+            artifact,
+            settings,
+            runtime,
+            ..
+        } = upload;
         let tenant = caller.tenant;
-        let plugin = plugin.ok_or_else(|| PredictError::Malformed("the part `plugin` is missing".into()))?;
+        let plugin =
+            plugin.ok_or_else(|| PredictError::Malformed("the part `plugin` is missing".into()))?;
         let settings = settings::settings(settings.as_deref())?;
         let (runtime, runtime_given) = settings::runtime(runtime.as_deref(), &self.parts.limits)?;
         let plugin_digest = PluginDigest(plugin.digest);
         let artifact_digest = artifact.as_ref().map(|artifact| artifact.digest);
-        let digest = digest::version(plugin_digest, artifact_digest, &settings.canonical, &runtime_given);
+        let digest = digest::version(
+            plugin_digest,
+            artifact_digest,
+            &settings.canonical,
+            &runtime_given,
+        );
 
-        let reference = ModelRef { model: model.clone(), version: Some(version.clone()) };
+        let reference = ModelRef {
+            model: model.clone(),
+            version: Some(version.clone()),
+        };
         if let Some(published) = self.already(&tenant, &reference, digest).await? {
             return Ok(published);
         }
@@ -80,7 +103,9 @@ impl Manager {
             version: digest,
             plugin: plugin_digest,
             plugin_file: plugin.path.to_path_buf(),
-            artifact_file: artifact.as_ref().map(|artifact| artifact.path.to_path_buf()),
+            artifact_file: artifact
+                .as_ref()
+                .map(|artifact| artifact.path.to_path_buf()),
             settings: settings.list,
             memory_bytes: u64::from(runtime.memory_mib) << 20,
         };
@@ -103,13 +128,27 @@ impl Manager {
 
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
-        self.put_blobs(&record, &tenant, plugin, artifact, prepared.snapshot, prepared.code).await?;
+        self.put_blobs(
+            &record,
+            &tenant,
+            plugin,
+            artifact,
+            prepared.snapshot,
+            prepared.code,
+        )
+        .await?;
         let created = self.parts.models.add_version(&tenant, &record).await?;
         self.parts.registry.changed(&tenant, &model);
         tracing::info!(%tenant, %model, version = %record.version, %digest, created, request_id = %call.request_id, "version accepted");
         match self.already(&tenant, &reference, digest).await? {
-            Some(published) => Ok(Published { created, ..published }),
-            None => Err(PredictError::Conflict(format!("version `{}` was deleted meanwhile", record.version))),
+            Some(published) => Ok(Published {
+                created,
+                ..published
+            }),
+            None => Err(PredictError::Conflict(format!(
+                "version `{}` was deleted meanwhile",
+                record.version
+            ))),
         }
     }
 
@@ -124,9 +163,17 @@ impl Manager {
             return Ok(None);
         };
         let active = model.traffic.active == wanted.version;
-        match model.versions.into_iter().find(|record| Some(&record.version) == wanted.version.as_ref()) {
+        match model
+            .versions
+            .into_iter()
+            .find(|record| Some(&record.version) == wanted.version.as_ref())
+        {
             None => Ok(None),
-            Some(record) if record.digest == digest => Ok(Some(Published { created: false, record, active })),
+            Some(record) if record.digest == digest => Ok(Some(Published {
+                created: false,
+                record,
+                active,
+            })),
             Some(record) => Err(PredictError::Conflict(format!(
                 "version `{}` of model `{}` exists and is another one (digest {}); versions are immutable, choose another name",
                 record.version, record.model, record.digest
@@ -144,13 +191,25 @@ impl Manager {
         code: Vec<u8>,
     ) -> Result<(), PredictError> {
         let blobs = &self.parts.blobs;
-        let id = |kind, digest| BlobId { tenant: tenant.clone(), kind, digest };
-        blobs.put_file(&id(BlobKind::Plugin, plugin.digest), &plugin.path).await?;
+        let id = |kind, digest| BlobId {
+            tenant: tenant.clone(),
+            kind,
+            digest,
+        };
+        blobs
+            .put_file(&id(BlobKind::Plugin, plugin.digest), &plugin.path)
+            .await?;
         if let Some(artifact) = artifact {
-            blobs.put_file(&id(BlobKind::Artifact, artifact.digest), &artifact.path).await?;
+            blobs
+                .put_file(&id(BlobKind::Artifact, artifact.digest), &artifact.path)
+                .await?;
         }
-        blobs.put(&id(BlobKind::Snapshot, record.digest.0), snapshot).await?;
-        blobs.put(&id(BlobKind::Code, record.digest.0), code).await?;
+        blobs
+            .put(&id(BlobKind::Snapshot, record.digest.0), snapshot)
+            .await?;
+        blobs
+            .put(&id(BlobKind::Code, record.digest.0), code)
+            .await?;
         Ok(())
     }
 
@@ -170,19 +229,35 @@ impl Manager {
     pub async fn model(&self, call: &Call, model: &str) -> Result<ModelRecord, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
         let name = ModelRef::parse(model, None)?.model;
-        self.parts.models.get(&caller.tenant, &name).await?.ok_or_else(|| unknown_model(&name))
+        self.parts
+            .models
+            .get(&caller.tenant, &name)
+            .await?
+            .ok_or_else(|| unknown_model(&name))
     }
 
     /// One version, and whether it is active.
     ///
     /// # Errors
     /// `NotFound` if the tenant has no such model or version.
-    pub async fn version(&self, call: &Call, model: &str, version: &str) -> Result<Published, PredictError> {
+    pub async fn version(
+        &self,
+        call: &Call,
+        model: &str,
+        version: &str,
+    ) -> Result<Published, PredictError> {
         let record = self.model(call, model).await?;
         let (active, name) = (record.traffic.active, record.name);
-        let found = record.versions.into_iter().find(|record| record.version.as_str() == version);
+        let found = record
+            .versions
+            .into_iter()
+            .find(|record| record.version.as_str() == version);
         let record = found.ok_or_else(|| unknown_version(&name, version, active.as_ref()))?;
-        Ok(Published { created: false, active: active.as_ref() == Some(&record.version), record })
+        Ok(Published {
+            created: false,
+            active: active.as_ref() == Some(&record.version),
+            record,
+        })
     }
 
     /// Sets where a model's calls go. Calls under way end on the version with which they began.
@@ -198,11 +273,25 @@ impl Manager {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let wanted = ModelRef::parse(model, Some(&request.active))?;
         let record = self.model(call, model).await?;
-        if !record.versions.iter().any(|record| Some(&record.version) == wanted.version.as_ref()) {
-            return Err(unknown_version(&wanted.model, &request.active, record.traffic.active.as_ref()));
+        if !record
+            .versions
+            .iter()
+            .any(|record| Some(&record.version) == wanted.version.as_ref())
+        {
+            return Err(unknown_version(
+                &wanted.model,
+                &request.active,
+                record.traffic.active.as_ref(),
+            ));
         }
-        let traffic = Traffic { active: wanted.version };
-        let before = self.parts.models.set_traffic(&caller.tenant, &wanted.model, &traffic).await?;
+        let traffic = Traffic {
+            active: wanted.version,
+        };
+        let before = self
+            .parts
+            .models
+            .set_traffic(&caller.tenant, &wanted.model, &traffic)
+            .await?;
         self.parts.registry.changed(&caller.tenant, &wanted.model);
         let name = |traffic: &Traffic| traffic.active.as_ref().map(ToString::to_string);
         tracing::info!(tenant = %caller.tenant, model = %wanted.model, before = ?name(&before), after = ?name(&traffic), request_id = %call.request_id, "traffic set");
@@ -213,17 +302,27 @@ impl Manager {
     ///
     /// # Errors
     /// `NotFound` if there is none; `Conflict` if traffic points at it and other versions exist.
-    pub async fn delete_version(&self, call: &Call, model: &str, version: &str) -> Result<(), PredictError> {
+    pub async fn delete_version(
+        &self,
+        call: &Call,
+        model: &str,
+        version: &str,
+    ) -> Result<(), PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let tenant = caller.tenant;
         let wanted = ModelRef::parse(model, Some(version))?;
         let Some(name) = wanted.version else {
-            return Err(PredictError::Internal("a version was parsed and is not there".into()));
+            return Err(PredictError::Internal(
+                "a version was parsed and is not there".into(),
+            ));
         };
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
         let now = self.parts.identity.now();
-        self.parts.models.delete_version(&tenant, &wanted.model, &name, now).await?;
+        self.parts
+            .models
+            .delete_version(&tenant, &wanted.model, &name, now)
+            .await?;
         self.parts.registry.changed(&tenant, &wanted.model);
         // The version is gone from here on; what is left of it is cleared up now, or by the sweep at the next start.
         self.remove_orphans(&tenant).await?;
@@ -231,53 +330,34 @@ impl Manager {
         Ok(())
     }
 
-    /// Removes stored content that no version refers to: what a crash or an upload that lost a race left behind. For
-    /// the start of the server, before it answers. Returns how many blobs were removed.
-    ///
-    /// # Errors
-    /// `Unavailable` if store or disk fail.
-    pub async fn sweep(&self) -> Result<usize, PredictError> {
-        let mut removed = 0;
-        for tenant in self.parts.tenants.list().await? {
-            let lock = self.lock_of(&tenant.id);
-            let _held = lock.lock().await;
-            removed += self.remove_orphans(&tenant.id).await?;
-        }
-        Ok(removed)
-    }
-
-    /// To be called with the tenant's lock held.
-    async fn remove_orphans(&self, tenant: &TenantId) -> Result<usize, PredictError> {
+    /// Removes stored content of the tenant that none of its versions refers to. To be called with the tenant's lock
+    /// held. The store does the same for all tenants at the start.
+    async fn remove_orphans(&self, tenant: &TenantId) -> Result<(), PredictError> {
         let models = self.parts.models.list(tenant).await?;
-        let referenced: HashSet<(BlobKind, Digest)> =
-            models.iter().flat_map(|model| &model.versions).flat_map(referenced_blobs).collect();
-        let mut removed = 0;
+        let referenced: HashSet<(BlobKind, Digest)> = models
+            .iter()
+            .flat_map(|model| &model.versions)
+            .flat_map(VersionRecord::blobs)
+            .collect();
         for blob in self.parts.blobs.list(tenant).await? {
             if !referenced.contains(&(blob.kind, blob.digest)) {
                 self.forget_code(&blob);
                 self.parts.blobs.remove(&blob).await?;
-                removed += 1;
             }
         }
-        Ok(removed)
+        Ok(())
     }
-}
-
-fn referenced_blobs(version: &VersionRecord) -> Vec<(BlobKind, Digest)> {
-    let mut blobs = vec![
-        (BlobKind::Plugin, version.plugin.0),
-        (BlobKind::Snapshot, version.digest.0),
-        (BlobKind::Code, version.digest.0),
-    ];
-    blobs.extend(version.artifact.map(|artifact| (BlobKind::Artifact, artifact)));
-    blobs
 }
 
 fn unknown_model(model: &ModelName) -> PredictError {
     PredictError::NotFound(format!("Request for unknown model: '{model}' is not found"))
 }
 
-fn unknown_version(model: &ModelName, version: &str, active: Option<&ModelVersion>) -> PredictError {
+fn unknown_version(
+    model: &ModelName,
+    version: &str,
+    active: Option<&ModelVersion>,
+) -> PredictError {
     let shown: String = version.chars().take(64).collect();
     let active = active.map_or("none", ModelVersion::as_str);
     PredictError::NotFound(format!(

@@ -13,7 +13,13 @@ use crate::{Limits, PredictError};
 const MAX_SETTINGS: usize = 256;
 /// Bytes of a setting's name.
 const MAX_NAME_BYTES: usize = 128;
-const RUNTIME_KEYS: [&str; 5] = ["isolation", "deadline_ms", "memory_mib", "max_rows", "cache"];
+const RUNTIME_KEYS: [&str; 5] = [
+    "isolation",
+    "deadline_ms",
+    "memory_mib",
+    "max_rows",
+    "cache",
+];
 
 /// Settings in canonical form: sorted, without spaces.
 pub(super) struct Settings {
@@ -28,19 +34,30 @@ pub(super) struct Settings {
 pub(super) fn settings(part: Option<&[u8]>) -> Result<Settings, PredictError> {
     let object = object("settings", part)?;
     if object.len() > MAX_SETTINGS {
-        return Err(invalid(format!("{} settings; at most {MAX_SETTINGS}", object.len())));
+        return Err(invalid(format!(
+            "{} settings; at most {MAX_SETTINGS}",
+            object.len()
+        )));
     }
     let sorted: BTreeMap<_, _> = object.into_iter().collect();
     let list = sorted
         .iter()
         .map(|(name, value)| {
             if name.is_empty() || name.len() > MAX_NAME_BYTES {
-                return Err(invalid(format!("a setting's name is 1 to {MAX_NAME_BYTES} bytes")));
+                return Err(invalid(format!(
+                    "a setting's name is 1 to {MAX_NAME_BYTES} bytes"
+                )));
             }
-            Ok(Setting { name: name.clone(), value: setting(name, value)? })
+            Ok(Setting {
+                name: name.clone(),
+                value: setting(name, value)?,
+            })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Settings { list, canonical: to_text(&sorted)? })
+    Ok(Settings {
+        list,
+        canonical: to_text(&sorted)?,
+    })
 }
 
 fn setting(name: &str, value: &Value) -> Result<SettingValue, PredictError> {
@@ -50,11 +67,15 @@ fn setting(name: &str, value: &Value) -> Result<SettingValue, PredictError> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Ok(SettingValue::Integer(whole)),
             (None, Some(real)) => Ok(SettingValue::Real(real)),
-            (None, None) => Err(invalid(format!("setting `{}`: {number} is no number we can hold", shown(name)))),
+            (None, None) => Err(invalid(format!(
+                "setting `{}`: {number} is no number we can hold",
+                shown(name)
+            ))),
         },
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(invalid(format!("setting `{}` is true, false, a number or a text", shown(name))))
-        }
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(invalid(format!(
+            "setting `{}` is true, false, a number or a text",
+            shown(name)
+        ))),
     }
 }
 
@@ -63,7 +84,10 @@ fn setting(name: &str, value: &Value) -> Result<SettingValue, PredictError> {
 ///
 /// # Errors
 /// `Malformed` for what is no object, `Invalid` for an unknown key or a value out of range.
-pub(super) fn runtime(part: Option<&[u8]>, limits: &Limits) -> Result<(Runtime, String), PredictError> {
+pub(super) fn runtime(
+    part: Option<&[u8]>,
+    limits: &Limits,
+) -> Result<(Runtime, String), PredictError> {
     let object = object("runtime", part)?;
     for key in object.keys() {
         if !RUNTIME_KEYS.contains(&key.as_str()) {
@@ -71,7 +95,10 @@ pub(super) fn runtime(part: Option<&[u8]>, limits: &Limits) -> Result<(Runtime, 
                 .into_iter()
                 .find(|known| strsim::damerau_levenshtein(known, key) <= 3)
                 .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(invalid(format!("unknown runtime key `{}`{near}", shown(key))));
+            return Err(invalid(format!(
+                "unknown runtime key `{}`{near}",
+                shown(key)
+            )));
         }
     }
     let whole = |key: &str, default: u32, ceiling: u32| match object.get(key) {
@@ -80,7 +107,11 @@ pub(super) fn runtime(part: Option<&[u8]>, limits: &Limits) -> Result<(Runtime, 
             .as_u64()
             .and_then(|value| u32::try_from(value).ok())
             .filter(|value| (1..=ceiling).contains(value))
-            .ok_or_else(|| invalid(format!("runtime `{key}` is a whole number from 1 to {ceiling}"))),
+            .ok_or_else(|| {
+                invalid(format!(
+                    "runtime `{key}` is a whole number from 1 to {ceiling}"
+                ))
+            }),
     };
     let isolation = match object.get("isolation") {
         None => Isolation::default(),
@@ -91,12 +122,22 @@ pub(super) fn runtime(part: Option<&[u8]>, limits: &Limits) -> Result<(Runtime, 
     };
     let cache = match object.get("cache") {
         None => true,
-        Some(value) => value.as_bool().ok_or_else(|| invalid("runtime `cache` is true or false".into()))?,
+        Some(value) => value
+            .as_bool()
+            .ok_or_else(|| invalid("runtime `cache` is true or false".into()))?,
     };
     let runtime = Runtime {
         isolation,
-        deadline_ms: whole("deadline_ms", limits.default_deadline_ms, limits.deadline_ceiling_ms)?,
-        memory_mib: whole("memory_mib", limits.default_memory_mib, limits.memory_ceiling_mib)?,
+        deadline_ms: whole(
+            "deadline_ms",
+            limits.default_deadline_ms,
+            limits.deadline_ceiling_ms,
+        )?,
+        memory_mib: whole(
+            "memory_mib",
+            limits.default_memory_mib,
+            limits.memory_ceiling_mib,
+        )?,
         max_rows: whole("max_rows", limits.default_max_rows, limits.max_rows_ceiling)?,
         cache,
     };
@@ -105,7 +146,9 @@ pub(super) fn runtime(part: Option<&[u8]>, limits: &Limits) -> Result<(Runtime, 
 }
 
 fn object(name: &str, part: Option<&[u8]>) -> Result<Map<String, Value>, PredictError> {
-    let malformed = |problem: String| PredictError::Malformed(format!("the part `{name}` is not a JSON object: {problem}"));
+    let malformed = |problem: String| {
+        PredictError::Malformed(format!("the part `{name}` is not a JSON object: {problem}"))
+    };
     match part {
         None => Ok(Map::new()),
         Some(bytes) => match serde_json::from_slice(bytes) {
@@ -117,7 +160,8 @@ fn object(name: &str, part: Option<&[u8]>) -> Result<Map<String, Value>, Predict
 }
 
 fn to_text(sorted: &BTreeMap<String, Value>) -> Result<String, PredictError> {
-    serde_json::to_string(sorted).map_err(|error| PredictError::Internal(format!("canonical settings: {error}")))
+    serde_json::to_string(sorted)
+        .map_err(|error| PredictError::Internal(format!("canonical settings: {error}")))
 }
 
 fn shown(text: &str) -> String {
@@ -136,10 +180,19 @@ mod tests {
     fn settings_are_sorted_and_keep_their_kinds() {
         let parsed = settings(Some(br#"{"b": 1, "a": 1.0, "c": "x", "d": true}"#)).unwrap();
         assert_eq!(parsed.canonical, r#"{"a":1.0,"b":1,"c":"x","d":true}"#);
-        let values: Vec<_> = parsed.list.into_iter().map(|setting| setting.value).collect();
+        let values: Vec<_> = parsed
+            .list
+            .into_iter()
+            .map(|setting| setting.value)
+            .collect();
         assert_eq!(
             values,
-            [SettingValue::Real(1.0), SettingValue::Integer(1), SettingValue::Text("x".into()), SettingValue::Truth(true)]
+            [
+                SettingValue::Real(1.0),
+                SettingValue::Integer(1),
+                SettingValue::Text("x".into()),
+                SettingValue::Truth(true)
+            ]
         );
         assert_eq!(settings(None).unwrap().canonical, "{}");
     }
@@ -147,27 +200,64 @@ mod tests {
     #[test]
     fn what_is_no_setting_is_refused_by_name() {
         for (part, expected) in [
-            (r#"{"a": null}"#, "setting `a` is true, false, a number or a text"),
-            (r#"[1]"#, "the part `settings` is not a JSON object: it is another kind of value"),
+            (
+                r#"{"a": null}"#,
+                "setting `a` is true, false, a number or a text",
+            ),
+            (
+                r#"[1]"#,
+                "the part `settings` is not a JSON object: it is another kind of value",
+            ),
         ] {
-            assert_eq!(settings(Some(part.as_bytes())).err().map(|e| e.to_string()).as_deref(), Some(expected));
+            assert_eq!(
+                settings(Some(part.as_bytes()))
+                    .err()
+                    .map(|e| e.to_string())
+                    .as_deref(),
+                Some(expected)
+            );
         }
     }
 
     #[test]
     fn runtime_keys_are_checked_and_defaults_filled_in() {
         let limits = Limits::default();
-        let (parsed, given) = runtime(Some(br#"{"isolation": "reuse", "deadline_ms": 50}"#), &limits).unwrap();
-        assert_eq!((parsed.isolation, parsed.deadline_ms, parsed.memory_mib), (Isolation::Reuse, 50, 128));
+        let (parsed, given) = runtime(
+            Some(br#"{"isolation": "reuse", "deadline_ms": 50}"#),
+            &limits,
+        )
+        .unwrap();
+        assert_eq!(
+            (parsed.isolation, parsed.deadline_ms, parsed.memory_mib),
+            (Isolation::Reuse, 50, 128)
+        );
         assert_eq!(given, r#"{"deadline_ms":50,"isolation":"reuse"}"#);
         for (part, expected) in [
-            (r#"{"deadline": 1}"#, "unknown runtime key `deadline`; did you mean `deadline_ms`?"),
-            (r#"{"deadline_ms": 0}"#, "runtime `deadline_ms` is a whole number from 1 to 60000"),
-            (r#"{"memory_mib": 1e9}"#, "runtime `memory_mib` is a whole number from 1 to 512"),
-            (r#"{"isolation": "shared"}"#, "runtime `isolation` is \"fresh\" or \"reuse\""),
+            (
+                r#"{"deadline": 1}"#,
+                "unknown runtime key `deadline`; did you mean `deadline_ms`?",
+            ),
+            (
+                r#"{"deadline_ms": 0}"#,
+                "runtime `deadline_ms` is a whole number from 1 to 60000",
+            ),
+            (
+                r#"{"memory_mib": 1e9}"#,
+                "runtime `memory_mib` is a whole number from 1 to 512",
+            ),
+            (
+                r#"{"isolation": "shared"}"#,
+                "runtime `isolation` is \"fresh\" or \"reuse\"",
+            ),
             (r#"{"cache": 1}"#, "runtime `cache` is true or false"),
         ] {
-            assert_eq!(runtime(Some(part.as_bytes()), &limits).err().map(|e| e.to_string()).as_deref(), Some(expected));
+            assert_eq!(
+                runtime(Some(part.as_bytes()), &limits)
+                    .err()
+                    .map(|e| e.to_string())
+                    .as_deref(),
+                Some(expected)
+            );
         }
     }
 }

@@ -12,10 +12,17 @@ impl Manager {
     ///
     /// # Errors
     /// `Invalid` for a text that is no tenant name; `Conflict` if the name is or was taken.
-    pub async fn create_tenant(&self, call: &Call, name: &str) -> Result<TenantRecord, PredictError> {
+    pub async fn create_tenant(
+        &self,
+        call: &Call,
+        name: &str,
+    ) -> Result<TenantRecord, PredictError> {
         self.parts.identity.operator(call).await?;
         let id = TenantId::parse(name).map_err(|error| PredictError::Invalid(error.to_string()))?;
-        let record = TenantRecord { id, created_at: self.parts.identity.now() };
+        let record = TenantRecord {
+            id,
+            created_at: self.parts.identity.now(),
+        };
         self.parts.tenants.create(&record).await?;
         tracing::info!(tenant = %record.id, request_id = %call.request_id, "tenant created");
         Ok(record)
@@ -37,7 +44,11 @@ impl Manager {
     pub async fn tenant(&self, call: &Call, name: &str) -> Result<TenantRecord, PredictError> {
         self.parts.identity.operator(call).await?;
         let id = parse(name)?;
-        self.parts.tenants.get(&id).await?.ok_or_else(|| unknown(name))
+        self.parts
+            .tenants
+            .get(&id)
+            .await?
+            .ok_or_else(|| unknown(name))
     }
 
     /// Deletes a tenant with its keys, models and stored content. Its name stays taken.
@@ -49,7 +60,10 @@ impl Manager {
         let id = parse(name)?;
         let lock = self.lock_of(&id);
         let _held = lock.lock().await;
-        self.parts.tenants.delete(&id, self.parts.identity.now()).await?;
+        self.parts
+            .tenants
+            .delete(&id, self.parts.identity.now())
+            .await?;
         // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
         self.parts.identity.tenant_gone(&id);
         self.parts.registry.tenant_gone(&id);
@@ -64,7 +78,9 @@ impl Manager {
     /// Lets go of loaded code.
     pub(super) fn forget_code(&self, blob: &BlobId) {
         if blob.kind == BlobKind::Code {
-            self.parts.runner.forget(&blob.tenant, &foretell_types::VersionDigest(blob.digest));
+            self.parts
+                .runner
+                .forget(&blob.tenant, &foretell_types::VersionDigest(blob.digest));
         }
     }
 }

@@ -96,12 +96,22 @@ impl Upload {
         let body = match name {
             Name::Settings | Name::Runtime => Body::Memory(Vec::new()),
             Name::Plugin => {
-                let limit = Limit { what: "the plugin", bytes: limits.plugin_bytes };
-                Body::File(blocking(move || Spool::create(&limits.dir, limit, Inflate::IfGzip)).await?)
+                let limit = Limit {
+                    what: "the plugin",
+                    bytes: limits.plugin_bytes,
+                };
+                Body::File(
+                    blocking(move || Spool::create(&limits.dir, limit, Inflate::IfGzip)).await?,
+                )
             }
             Name::Artifact => {
-                let limit = Limit { what: "the artifact", bytes: limits.artifact_bytes };
-                Body::File(blocking(move || Spool::create(&limits.dir, limit, Inflate::Never)).await?)
+                let limit = Limit {
+                    what: "the artifact",
+                    bytes: limits.artifact_bytes,
+                };
+                Body::File(
+                    blocking(move || Spool::create(&limits.dir, limit, Inflate::Never)).await?,
+                )
             }
         };
         Ok(Part { name, body })
@@ -113,8 +123,12 @@ impl Upload {
     /// `Malformed` for a gzip stream that ends early; `Unavailable` if the disk fails.
     pub async fn finish_part(&mut self, part: Part) -> Result<(), PredictError> {
         match (part.name, part.body) {
-            (Name::Plugin, Body::File(spool)) => self.plugin = Some(blocking(move || spool.finish()).await?),
-            (Name::Artifact, Body::File(spool)) => self.artifact = Some(blocking(move || spool.finish()).await?),
+            (Name::Plugin, Body::File(spool)) => {
+                self.plugin = Some(blocking(move || spool.finish()).await?)
+            }
+            (Name::Artifact, Body::File(spool)) => {
+                self.artifact = Some(blocking(move || spool.finish()).await?)
+            }
             (Name::Settings, Body::Memory(bytes)) => self.settings = Some(bytes),
             (Name::Runtime, Body::Memory(bytes)) => self.runtime = Some(bytes),
             _ => return Err(PredictError::BodyLost),
@@ -133,8 +147,15 @@ impl Part {
         match std::mem::replace(&mut self.body, Body::Broken) {
             Body::Memory(mut bytes) => {
                 if (bytes.len() + chunk.len()) as u64 > MAX_JSON_BYTES {
-                    let what = if self.name == Name::Settings { "the part `settings`" } else { "the part `runtime`" };
-                    return Err(PredictError::TooLarge { what, limit_bytes: MAX_JSON_BYTES });
+                    let what = if self.name == Name::Settings {
+                        "the part `settings`"
+                    } else {
+                        "the part `runtime`"
+                    };
+                    return Err(PredictError::TooLarge {
+                        what,
+                        limit_bytes: MAX_JSON_BYTES,
+                    });
                 }
                 bytes.extend_from_slice(&chunk);
                 self.body = Body::Memory(bytes);
@@ -159,7 +180,10 @@ struct Limit {
 
 impl Limit {
     const fn passed(self) -> PredictError {
-        PredictError::TooLarge { what: self.what, limit_bytes: self.bytes }
+        PredictError::TooLarge {
+            what: self.what,
+            limit_bytes: self.bytes,
+        }
     }
 }
 
@@ -218,8 +242,19 @@ impl Spool {
             .tempfile_in(dir)
             .map_err(|error| unavailable(&error))?
             .into_parts();
-        let file = HashedFile { file, path, hash: Sha256::new(), written: 0, allowance: limit.bytes };
-        Ok(Box::new(Self { limit, inflate, received: 0, sink: Some(Sink::Undecided(file, Vec::new())) }))
+        let file = HashedFile {
+            file,
+            path,
+            hash: Sha256::new(),
+            written: 0,
+            allowance: limit.bytes,
+        };
+        Ok(Box::new(Self {
+            limit,
+            inflate,
+            received: 0,
+            sink: Some(Sink::Undecided(file, Vec::new())),
+        }))
     }
 
     fn write(&mut self, chunk: &[u8]) -> Result<(), PredictError> {
@@ -247,7 +282,11 @@ impl Spool {
             }
         };
         let gzip = self.inflate == Inflate::IfGzip && first.starts_with(&[0x1f, 0x8b]);
-        self.sink = Some(if gzip { Sink::Gzip(MultiGzDecoder::new(file)) } else { Sink::Plain(file) });
+        self.sink = Some(if gzip {
+            Sink::Gzip(MultiGzDecoder::new(file))
+        } else {
+            Sink::Plain(file)
+        });
         self.pass_on(&first)
     }
 
@@ -275,8 +314,14 @@ impl Spool {
             Some(Sink::Gzip(decoder)) => decoder.finish().map_err(|error| fault(&error, limit))?,
             None => return Err(PredictError::BodyLost),
         };
-        file.flush().and_then(|()| file.file.sync_all()).map_err(|error| unavailable(&error))?;
-        Ok(Spooled { path: file.path, digest: Digest::from_bytes(file.hash.finalize().into()), bytes: file.written })
+        file.flush()
+            .and_then(|()| file.file.sync_all())
+            .map_err(|error| unavailable(&error))?;
+        Ok(Spooled {
+            path: file.path,
+            digest: Digest::from_bytes(file.hash.finalize().into()),
+            bytes: file.written,
+        })
     }
 }
 
@@ -284,9 +329,10 @@ fn fault(error: &std::io::Error, limit: Limit) -> PredictError {
     use std::io::ErrorKind as Io;
     match error.kind() {
         Io::FileTooLarge => limit.passed(),
-        Io::InvalidData | Io::InvalidInput | Io::UnexpectedEof => {
-            PredictError::Malformed(format!("{} begins like gzip, but is damaged: {error}", limit.what))
-        }
+        Io::InvalidData | Io::InvalidInput | Io::UnexpectedEof => PredictError::Malformed(format!(
+            "{} begins like gzip, but is damaged: {error}",
+            limit.what
+        )),
         _ => unavailable(error),
     }
 }
@@ -311,7 +357,14 @@ mod tests {
     use flate2::write::GzEncoder;
 
     fn spool(dir: &Path, limit: u64, pieces: &[&[u8]]) -> Result<Spooled, PredictError> {
-        let mut spool = Spool::create(dir, Limit { what: "the plugin", bytes: limit }, Inflate::IfGzip)?;
+        let mut spool = Spool::create(
+            dir,
+            Limit {
+                what: "the plugin",
+                bytes: limit,
+            },
+            Inflate::IfGzip,
+        )?;
         pieces.iter().try_for_each(|piece| spool.write(piece))?;
         spool.finish()
     }
@@ -344,7 +397,11 @@ mod tests {
             let error = spool(dir.path(), limit, &[body]).unwrap_err();
             assert!(matches!(error, PredictError::TooLarge { .. }), "{error}");
         }
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing stays behind");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "nothing stays behind"
+        );
     }
 
     #[test]

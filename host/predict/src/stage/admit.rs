@@ -66,7 +66,10 @@ impl Gate {
     /// # Errors
     /// `Overloaded` if host or tenant have none left.
     pub(crate) fn admit(&self, caller: Caller) -> Result<Admitted, PredictError> {
-        let full = |what| PredictError::Overloaded { what, retry_after: Duration::from_secs(1) };
+        let full = |what| PredictError::Overloaded {
+            what,
+            retry_after: Duration::from_secs(1),
+        };
         let host = Place::take(&self.host, self.max_concurrent)
             .ok_or_else(|| full("the server has as many predictions under way as it may"))?;
         let counter = match self.tenants.get(&caller.tenant) {
@@ -75,7 +78,13 @@ impl Gate {
         };
         let tenant = Place::take(&counter, self.max_per_tenant)
             .ok_or_else(|| full("this tenant has as many predictions under way as it may"))?;
-        Ok(Admitted { caller, permit: Permit { _host: host, _tenant: tenant } })
+        Ok(Admitted {
+            caller,
+            permit: Permit {
+                _host: host,
+                _tenant: tenant,
+            },
+        })
     }
 
     /// Predictions under way.
@@ -103,14 +112,30 @@ mod tests {
 
     #[test]
     fn a_tenant_at_its_limit_is_refused_while_another_is_admitted() {
-        let limits = Limits { max_concurrent: 3, max_concurrent_per_tenant: 2, ..Limits::default() };
+        let limits = Limits {
+            max_concurrent: 3,
+            max_concurrent_per_tenant: 2,
+            ..Limits::default()
+        };
         let gate = Gate::new(&limits);
         let first = gate.admit(caller("a")).unwrap();
         let _second = gate.admit(caller("a")).unwrap();
-        assert!(matches!(gate.admit(caller("a")), Err(PredictError::Overloaded { .. })));
+        assert!(matches!(
+            gate.admit(caller("a")),
+            Err(PredictError::Overloaded { .. })
+        ));
         let _other = gate.admit(caller("b")).unwrap();
-        assert!(matches!(gate.admit(caller("c")), Err(PredictError::Overloaded { .. })), "the host is full");
+        assert!(
+            matches!(
+                gate.admit(caller("c")),
+                Err(PredictError::Overloaded { .. })
+            ),
+            "the host is full"
+        );
         drop(first);
-        assert!(gate.admit(caller("a")).is_ok(), "a permit is given back on drop");
+        assert!(
+            gate.admit(caller("a")).is_ok(),
+            "a permit is given back on drop"
+        );
     }
 }

@@ -27,6 +27,8 @@ fn check_rows(target: &Target, rows: u64) -> Result<(), PredictError> {
     if rows <= u64::from(max_rows) {
         return Ok(());
     }
-    let message = format!("{rows} rows are given, this version takes at most {max_rows} in one request; send fewer");
+    let message = format!(
+        "{rows} rows are given, this version takes at most {max_rows} in one request; send fewer"
+    );
     Err(Mismatch::new(ErrorKind::InvalidInput, message).into())
 }

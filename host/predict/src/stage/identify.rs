@@ -42,7 +42,7 @@ impl Principal {
 
 /// A principal with the tenant that this call acts for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The tenant whose things are read or changed.
     pub tenant: TenantId,
     /// Who calls.
@@ -61,8 +61,19 @@ pub struct Identity {
 
 impl Identity {
     /// An identity over the stores of keys and tenants.
-    pub fn new(keys: Arc<dyn Keys>, tenants: Arc<dyn Tenants>, pepper: Pepper, clock: Clock) -> Self {
-        Self { keys, tenants, pepper, clock, known: DashMap::new() }
+    pub fn new(
+        keys: Arc<dyn Keys>,
+        tenants: Arc<dyn Tenants>,
+        pepper: Pepper,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            keys,
+            tenants,
+            pepper,
+            clock,
+            known: DashMap::new(),
+        }
     }
 
     /// The caller of a tenant's route, holding any of `needed`.
@@ -70,7 +81,11 @@ impl Identity {
     /// # Errors
     /// `Unauthenticated`; `TenantRequired` for an operator without prefix; `NotFound` for another tenant's prefix (it
     /// looks like one that does not exist); `Forbidden`.
-    pub(crate) async fn caller(&self, call: &Call, needed: &'static [Scope]) -> Result<Caller, PredictError> {
+    pub(crate) async fn caller(
+        &self,
+        call: &Call,
+        needed: &'static [Scope],
+    ) -> Result<Caller, PredictError> {
         let principal = self.principal(&call.credentials).await?;
         let tenant = match (&principal.tenant, &call.prefix) {
             (None, None) => return Err(PredictError::TenantRequired),
@@ -79,8 +94,13 @@ impl Identity {
             (Some(own), Some(prefix)) if own.as_str() == prefix => own.clone(),
             (Some(_), Some(prefix)) => return Err(no_tenant(prefix)),
         };
-        let allowed = principal.is_operator() || needed.iter().any(|scope| principal.scopes.contains(*scope));
-        if allowed { Ok(Caller { tenant, principal }) } else { Err(PredictError::Forbidden { needed }) }
+        let allowed =
+            principal.is_operator() || needed.iter().any(|scope| principal.scopes.contains(*scope));
+        if allowed {
+            Ok(Caller { tenant, principal })
+        } else {
+            Err(PredictError::Forbidden { needed })
+        }
     }
 
     /// The caller of an operator's route.
@@ -92,7 +112,9 @@ impl Identity {
         if principal.is_operator() {
             Ok(principal)
         } else {
-            Err(PredictError::Forbidden { needed: &[Scope::Operator] })
+            Err(PredictError::Forbidden {
+                needed: &[Scope::Operator],
+            })
         }
     }
 
@@ -101,7 +123,9 @@ impl Identity {
     /// # Errors
     /// `Unauthenticated`, with the reason.
     pub async fn principal(&self, credentials: &Credentials) -> Result<Principal, PredictError> {
-        let text = credentials.key().ok_or(PredictError::Unauthenticated(NO_KEY))?;
+        let text = credentials
+            .key()
+            .ok_or(PredictError::Unauthenticated(NO_KEY))?;
         if key::checksum_holds(text) == Some(false) {
             return Err(PredictError::Unauthenticated(MISTYPED));
         }
@@ -118,7 +142,11 @@ impl Identity {
         if record.expires_at.is_some_and(|at| at <= now) {
             return Err(PredictError::Unauthenticated(EXPIRED));
         }
-        Ok(Principal { key: record.id.clone(), tenant: record.tenant.clone(), scopes: record.scopes })
+        Ok(Principal {
+            key: record.id.clone(),
+            tenant: record.tenant.clone(),
+            scopes: record.scopes,
+        })
     }
 
     async fn remember(&self, hash: KeyHash) -> Result<Arc<KeyRecord>, PredictError> {
@@ -134,14 +162,19 @@ impl Identity {
             Some(again) if again == *record => Ok(record),
             other => {
                 self.known.remove(&hash);
-                other.map(Arc::new).ok_or(PredictError::Unauthenticated(UNKNOWN))
+                other
+                    .map(Arc::new)
+                    .ok_or(PredictError::Unauthenticated(UNKNOWN))
             }
         }
     }
 
     async fn existing(&self, prefix: &str) -> Result<TenantId, PredictError> {
         let tenant = TenantId::parse(prefix).map_err(|_| no_tenant(prefix))?;
-        self.tenants.get(&tenant).await?.ok_or_else(|| no_tenant(prefix))?;
+        self.tenants
+            .get(&tenant)
+            .await?
+            .ok_or_else(|| no_tenant(prefix))?;
         Ok(tenant)
     }
 
@@ -152,7 +185,8 @@ impl Identity {
 
     /// Forgets the keys of a deleted tenant.
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
-        self.known.retain(|_, record| record.tenant.as_ref() != Some(tenant));
+        self.known
+            .retain(|_, record| record.tenant.as_ref() != Some(tenant));
     }
 
     pub(crate) fn hash(&self, text: &str) -> KeyHash {

@@ -5,7 +5,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod check;
-pub mod identify;
+pub(crate) mod identify;
 pub(crate) mod resolve;
 pub(crate) mod run;
 pub(crate) mod settle;

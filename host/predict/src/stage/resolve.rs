@@ -16,14 +16,28 @@ pub(crate) async fn resolve(
     tenant: &TenantId,
     wanted: &ModelRef,
 ) -> Result<Arc<Target>, PredictError> {
-    let unknown = || PredictError::NotFound(format!("Request for unknown model: '{}' is not found", wanted.model));
-    let state = registry.model(tenant, &wanted.model).await?.ok_or_else(unknown)?;
+    let unknown = || {
+        PredictError::NotFound(format!(
+            "Request for unknown model: '{}' is not found",
+            wanted.model
+        ))
+    };
+    let state = registry
+        .model(tenant, &wanted.model)
+        .await?
+        .ok_or_else(unknown)?;
     match &wanted.version {
         None => state.active.clone().ok_or_else(|| {
-            PredictError::NotFound(format!("model `{}` has no active version; name one or activate one", wanted.model))
+            PredictError::NotFound(format!(
+                "model `{}` has no active version; name one or activate one",
+                wanted.model
+            ))
         }),
         Some(version) => state.versions.get(version).cloned().ok_or_else(|| {
-            let active = state.active.as_ref().map_or("none", |target| target.version.as_str());
+            let active = state
+                .active
+                .as_ref()
+                .map_or("none", |target| target.version.as_str());
             PredictError::NotFound(format!(
                 "model `{}` has no version `{version}`; its active version is {active}",
                 wanted.model

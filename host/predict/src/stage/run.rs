@@ -18,7 +18,12 @@ pub(crate) struct Ran {
 }
 
 /// Runs the prediction in the sandbox.
-pub(crate) async fn run(runner: &dyn Runner, admitted: Admitted, target: Arc<Target>, inputs: Checked) -> Ran {
+pub(crate) async fn run(
+    runner: &dyn Runner,
+    admitted: Admitted,
+    target: Arc<Target>,
+    inputs: Checked,
+) -> Ran {
     let rows = inputs.rows();
     let call = RunCall {
         tenant: target.tenant.clone(),
@@ -31,7 +36,12 @@ pub(crate) async fn run(runner: &dyn Runner, admitted: Admitted, target: Arc<Tar
         },
     };
     let outcome = runner.run(call).await;
-    Ran { target, rows, outcome, permit: admitted.permit }
+    Ran {
+        target,
+        rows,
+        outcome,
+        permit: admitted.permit,
+    }
 }
 
 impl Ran {
@@ -39,7 +49,17 @@ impl Ran {
     ///
     /// # Errors
     /// `Run`, if it returned none.
-    pub(crate) fn into_outputs(self) -> Result<(Arc<Target>, u32, Vec<foretell_types::Tensor>, foretell_types::run::Usage), PredictError> {
+    pub(crate) fn into_outputs(
+        self,
+    ) -> Result<
+        (
+            Arc<Target>,
+            u32,
+            Vec<foretell_types::Tensor>,
+            foretell_types::run::Usage,
+        ),
+        PredictError,
+    > {
         drop(self.permit);
         let outputs = self.outcome.result.map_err(PredictError::Run)?;
         Ok((self.target, self.rows, outputs, self.outcome.usage))

@@ -14,6 +14,14 @@ pub(crate) fn settle(ran: Ran) -> Result<Answer, PredictError> {
     target
         .signature
         .check_outputs(&outputs, rows)
-        .map_err(|problem| PredictError::Contract { model: target.model.to_string(), problem })?;
-    Ok(Answer { target, outputs, rows, usage })
+        .map_err(|problem| PredictError::Contract {
+            model: target.model.to_string(),
+            problem,
+        })?;
+    Ok(Answer {
+        target,
+        outputs,
+        rows,
+        usage,
+    })
 }

@@ -1,6 +1,7 @@
 //! Models and their versions.
 
 use async_trait::async_trait;
+use foretell_types::blob::BlobKind;
 use foretell_types::run::Isolation;
 use foretell_types::{
     Digest, ModelName, ModelVersion, PluginDigest, Signature, TenantId, VersionDigest,
@@ -47,6 +48,19 @@ pub struct VersionRecord {
     pub bytes: u64,
     /// When it was accepted.
     pub created_at: UnixMs,
+}
+
+impl VersionRecord {
+    /// Every blob that the version refers to.
+    pub fn blobs(&self) -> impl Iterator<Item = (BlobKind, Digest)> {
+        let own = [
+            (BlobKind::Plugin, self.plugin.0),
+            (BlobKind::Snapshot, self.digest.0),
+            (BlobKind::Code, self.digest.0),
+        ];
+        let artifact = self.artifact.map(|artifact| (BlobKind::Artifact, artifact));
+        own.into_iter().chain(artifact)
+    }
 }
 
 /// A version to add.
