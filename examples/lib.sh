@@ -37,7 +37,7 @@ start_server() {
     operator=example-operator-key
     mkfifo "$scratch/output"
     FORETELL_ADMIN_KEY=$operator "${FORETELL_BIN:-foretell}" serve \
-        --listen 127.0.0.1:0 --data-dir "$scratch/data" >"$scratch/output" 2>"$scratch/server.log" &
+        --listen 127.0.0.1:0 --data-dir "$scratch/data" >"$scratch/output" 2>&1 &
     server=$!
     # The server prints its address once it listens; everything after goes to its log.
     exec {output}<"$scratch/output"

@@ -96,11 +96,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     if models.is_empty() {
         bail!("there is no model under models/");
     }
-    steps.run("push the models", || {
-        models
-            .iter()
-            .try_for_each(|model| client.push(workspace, model))
-    })?;
+    steps.run("push the models", || client.push(&models))?;
     let wrong = steps.run("ask each model for its sample", || {
         ask_all(&client, &models)
     })?;
@@ -173,15 +169,18 @@ impl<'a> Client<'a> {
         })
     }
 
-    fn push(&self, workspace: &Workspace, model: &Model) -> Result<()> {
-        eprintln!("{} version {}", model.name, model.version);
-        let folder = model
-            .folder
-            .to_str()
-            .with_context(|| format!("{} is not UTF-8", workspace.shown(&model.folder)))?;
-        // The sample is asked for afterwards, where a wrong answer is shown beside the right one.
-        self.call(&["model", "push", "--no-sample", folder])?;
-        Ok(())
+    fn push(&self, models: &[Model]) -> Result<()> {
+        // The samples are asked for afterwards, where a wrong answer is shown beside the right one.
+        let mut args = vec!["model", "push", "--no-sample"];
+        for model in models {
+            args.push(
+                model
+                    .folder
+                    .to_str()
+                    .context("a model's path is not UTF-8")?,
+            );
+        }
+        self.call(&args).map(drop)
     }
 
     fn predict(&self, model: &Model) -> Result<http::Answer> {

@@ -66,27 +66,29 @@ impl Start<'_> {
     pub(crate) fn start(&self) -> Result<Server> {
         let mut log = File::create(self.log)
             .with_context(|| format!("cannot write {}", self.log.display()))?;
+        let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
         let mut command = Command::new(self.binary);
         command
             .arg("serve")
             .args([OsStr::new("--listen"), OsStr::new(self.listen)])
             .args([OsStr::new("--data-dir"), self.data_dir.as_os_str()])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(log.try_clone()?))
+            .stdout(writer.try_clone()?)
+            .stderr(writer)
             // A group of its own: Ctrl-C reaches this program alone, which then stops the server in order.
             .process_group(0);
         own_environment(&mut command);
         command.env("FORETELL_ADMIN_KEY", self.admin_key);
-        let mut child = command
+        let child = command
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        let stdout = child.stdout.take().context("the server has no stdout")?;
+        // It holds the pipe's other end, and the pipe must end with the server.
+        drop(command);
         let (ready, listening) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let (end_too, ended_too) = mpsc::channel();
         thread::spawn(move || {
-            copy(stdout, &mut log, &ready);
+            copy(reader, &mut log, &ready);
             drop((end, end_too));
         });
         let running = Running { child, ended };

@@ -48,7 +48,15 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         command::run(&mut workspace.cargo(["build", "--workspace", "--bins", "--tests"]))?;
         workspace.server(Profile::Dev)
     })?;
-    let plugins = steps.run("plugins", || collect_plugins(workspace, &binary))?;
+    let plugins = steps.run("plugins", || {
+        // Components of one workspace lie side by side, as `<plugin>.wasm`.
+        let built = guests::build(workspace, &binary)?;
+        let first = built.first().context("there are no plugins")?;
+        Ok(first
+            .parent()
+            .context("a component lies in a folder")?
+            .to_owned())
+    })?;
 
     let mut passed = steps.run("tests", || run_tests(workspace, &binary, &plugins))?;
     passed += steps.run("examples in documents", || {
@@ -81,19 +89,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 
     println!("\n{}\n{passed} passed, 0 failed", steps.summary());
     Ok(())
-}
-
-/// Builds the plugins and lays the components side by side, as `<plugin>.wasm`, for the tests.
-fn collect_plugins(workspace: &Workspace, binary: &Path) -> Result<PathBuf> {
-    let folder = workspace.target.join("plugins");
-    fs::create_dir_all(&folder)?;
-    for component in guests::build(workspace, binary)? {
-        let name = component
-            .file_name()
-            .context("a component has no file name")?;
-        fs::copy(&component, folder.join(name))?;
-    }
-    Ok(folder)
 }
 
 fn run_tests(workspace: &Workspace, binary: &Path, plugins: &Path) -> Result<u64> {

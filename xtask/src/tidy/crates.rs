@@ -52,8 +52,8 @@ const DEV_DIRECTION: &[(&str, &str, &str)] = &[
 const HEAVY: &[(&str, &[&str])] = &[
     ("wasmtime", &["foretell-engine"]),
     ("wasmtime-wizer", &["foretell-engine"]),
-    ("wasmparser", &["foretell-engine"]),
-    // The command line componentises what an author builds, so that the digest is known before the upload.
+    // The command line componentises what an author builds, so that an author has the component without a server.
+    ("wasmparser", &["foretell-engine", "foretell"]),
     ("wit-component", &["foretell-engine", "foretell"]),
     ("rusqlite", &["foretell-store"]),
     ("r2d2", &["foretell-store"]),
