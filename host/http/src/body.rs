@@ -1,0 +1,124 @@
+//! Request bodies: counted in bytes as they arrive, whatever their headers say, and never waited for without end.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use foretell_predict::PredictError;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use tokio::time::{Instant, timeout};
+
+/// Bytes reserved before any arrived, at most: a declared length may lie.
+const MAX_RESERVED_BYTES: u64 = 1 << 20;
+
+/// How long a caller may let the server wait for its body: a fixed time, and a second more for each `bytes_per_second`
+/// that it brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) fixed: Duration,
+    pub(crate) bytes_per_second: u32,
+}
+
+/// A body, unread.
+pub(crate) struct Body {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    declared_bytes: Option<u64>,
+    patience: Patience,
+    waited: Duration,
+    received_bytes: u64,
+}
+
+impl Body {
+    /// A body over warp's stream. `declared_bytes` is its Content-Length, for early refusals only.
+    pub(crate) fn new(
+        stream: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static,
+        declared_bytes: Option<u64>,
+        patience: Patience,
+    ) -> Self {
+        // The buffers are `Bytes` behind warp's opaque type, so this copies nothing.
+        let stream = stream.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining()));
+        Self {
+            stream: Box::pin(stream),
+            declared_bytes,
+            patience,
+            waited: Duration::ZERO,
+            received_bytes: 0,
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// `BodyLost` if the caller went away, `Malformed` if it is slower than allowed.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, PredictError> {
+        let earned = Duration::from_secs_f64(
+            self.received_bytes as f64 / f64::from(self.patience.bytes_per_second),
+        );
+        let left = (self.patience.fixed + earned).saturating_sub(self.waited);
+        let since = Instant::now();
+        let next = timeout(left, self.stream.next()).await;
+        self.waited += since.elapsed();
+        match next {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(chunk))) => {
+                self.received_bytes += chunk.len() as u64;
+                Ok(Some(chunk))
+            }
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, "a body was cut off");
+                Err(PredictError::BodyLost)
+            }
+            Err(_) => Err(PredictError::Malformed(format!(
+                "the body comes too slowly: send at least {} bytes each second",
+                self.patience.bytes_per_second
+            ))),
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// `TooLarge` past `limit_bytes`, as soon as that is known; those of [`Body::chunk`].
+    pub(crate) async fn read(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
+        let too_large = PredictError::TooLarge {
+            what: "the body",
+            limit_bytes,
+        };
+        if self
+            .declared_bytes
+            .is_some_and(|declared| declared > limit_bytes)
+        {
+            return Err(too_large);
+        }
+        let Some(first) = self.chunk().await? else {
+            return Ok(Bytes::new());
+        };
+        if self.received_bytes > limit_bytes {
+            return Err(too_large);
+        }
+        if self.declared_bytes == Some(first.len() as u64) {
+            return Ok(first);
+        }
+        let reserved = self.declared_bytes.unwrap_or(0).min(MAX_RESERVED_BYTES);
+        let mut whole =
+            BytesMut::with_capacity(usize::try_from(reserved).unwrap_or(0).max(2 * first.len()));
+        whole.extend_from_slice(&first);
+        while let Some(chunk) = self.chunk().await? {
+            if self.received_bytes > limit_bytes {
+                return Err(too_large);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+#[cfg(test)]
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            fixed: Duration::from_secs(5),
+            bytes_per_second: 1_024,
+        }
+    }
+}

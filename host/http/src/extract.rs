@@ -1,0 +1,273 @@
+//! What a request says before its body: who asks, under which id, in which surface's language.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use foretell_predict::{Call, Credentials};
+use foretell_types::RequestId;
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Uri, request};
+use warp::{Filter, Rejection};
+
+use crate::body::{Body, Patience};
+use crate::text::percent_decoded;
+
+/// Names a request in both directions.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Whose clients speak on a path: it decides how errors look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// `/v1`, `/v2` and `/api/predict`: `{"error", "code", "request_id"}`.
+    Inference,
+    /// Everything else: problem+json.
+    Management,
+}
+
+impl Surface {
+    fn of(path: &str) -> Self {
+        let mut segments = path.split('/').skip(1);
+        match (segments.next(), segments.next()) {
+            (Some("v1" | "v2"), _) | (Some("api"), Some("predict")) => Self::Inference,
+            _ => Self::Management,
+        }
+    }
+}
+
+/// A request but for its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) call: Call,
+    pub(crate) surface: Surface,
+    /// HEAD stands here as GET: the transport leaves the body out by itself.
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    query: Option<String>,
+    /// What a slow caller may do with the body.
+    patience: Patience,
+}
+
+impl Head {
+    /// Takes a request's head apart; what is left in `parts` is the path for the routes, without `/tenants/{t}`.
+    pub(crate) fn take(
+        parts: &mut request::Parts,
+        request_id: RequestId,
+        patience: Patience,
+    ) -> Self {
+        let headers = std::mem::take(&mut parts.headers);
+        let (prefix, uri) = split_prefix(&parts.uri);
+        if let Some(uri) = uri {
+            parts.uri = uri;
+        }
+        let method = if parts.method == Method::HEAD {
+            Method::GET
+        } else {
+            parts.method.clone()
+        };
+        Self {
+            surface: Surface::of(parts.uri.path()),
+            call: Call {
+                request_id,
+                credentials: credentials(&headers),
+                prefix,
+            },
+            method,
+            headers,
+            query: parts.uri.query().map(str::to_owned),
+            patience,
+        }
+    }
+
+    /// A header's text; none where it is absent or no visible ASCII.
+    pub(crate) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The first value of a query parameter.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let pairs = self.query.as_deref()?.split('&');
+        let mut values = pairs.filter_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        });
+        values.next().map(percent_decoded)
+    }
+}
+
+/// A request as handlers get it.
+pub(crate) struct Request {
+    pub(crate) head: Arc<Head>,
+    pub(crate) body: Body,
+}
+
+/// Extracts the request. The front puts the head there before the routes see it.
+pub(crate) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Copy {
+    warp::ext::get::<Arc<Head>>()
+        .and(warp::body::stream())
+        .map(|head: Arc<Head>, stream| {
+            let declared = head
+                .header(header::CONTENT_LENGTH)
+                .and_then(|length| length.parse().ok());
+            Request {
+                body: Body::new(stream, declared, head.patience),
+                head,
+            }
+        })
+}
+
+/// One segment of a path, percent-decoded once. It is some text: whoever reads it as a name checks it.
+pub(crate) struct Segment(pub(crate) String);
+
+impl FromStr for Segment {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(percent_decoded(text)))
+    }
+}
+
+/// The caller's request id if it is one, else a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers
+        .get(X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok());
+    match given.map(RequestId::parse) {
+        Some(Ok(id)) => id,
+        _ => generated_id(),
+    }
+}
+
+/// 128 random bits as hexadecimal digits.
+pub(crate) fn generated_id() -> RequestId {
+    let mut bytes = [0_u8; 16];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        // An id names a request and protects nothing: zeros are worse for searching logs, a refusal for everybody.
+        tracing::error!(%error, "no randomness for request ids");
+    }
+    RequestId::parse(&format!("{:032x}", u128::from_be_bytes(bytes))).unwrap_or_else(|_| {
+        // 32 hexadecimal digits are a request id.
+        unreachable!("hexadecimal digits were refused as a request id")
+    })
+}
+
+/// The key of `Authorization: Bearer KEY` or `X-API-Key: KEY`; the former wins. Any other scheme, and what is not visible
+/// ASCII, is no key.
+fn credentials(headers: &HeaderMap) -> Credentials {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| {
+            let (scheme, key) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        });
+    let key = bearer.or_else(|| headers.get(X_API_KEY)?.to_str().ok().map(str::trim));
+    Credentials::new(key.filter(|key| !key.is_empty()).map(str::to_owned))
+}
+
+/// The tenant of a `/tenants/{t}` prefix, and the URI without it.
+fn split_prefix(uri: &Uri) -> (Option<String>, Option<Uri>) {
+    let Some(rest) = uri.path().strip_prefix("/tenants/") else {
+        return (None, None);
+    };
+    let (tenant, path) = match rest.find('/') {
+        Some(at) => rest.split_at(at),
+        None => (rest, "/"),
+    };
+    let rewritten = match uri.query() {
+        Some(query) => format!("{path}?{query}").parse(),
+        None => path.parse(),
+    };
+    // A piece of a URI that begins with a slash is a URI.
+    (Some(percent_decoded(tenant)), rewritten.ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn head(uri: &str, headers: &[(HeaderName, &str)]) -> (Head, Uri) {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.uri = uri.parse().unwrap();
+        for (name, value) in headers {
+            parts
+                .headers
+                .append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let id = request_id(&parts.headers);
+        (Head::take(&mut parts, id, Patience::default()), parts.uri)
+    }
+
+    #[test]
+    fn a_tenant_prefix_is_taken_off_before_the_routes() {
+        for (uri, prefix, path, surface) in [
+            ("/v2/models", None, "/v2/models", Surface::Inference),
+            (
+                "/tenants/acme/v2/models?x=1",
+                Some("acme"),
+                "/v2/models?x=1",
+                Surface::Inference,
+            ),
+            ("/tenants/acme", Some("acme"), "/", Surface::Management),
+            ("/tenants/acme/", Some("acme"), "/", Surface::Management),
+            (
+                "/tenants/%61%2f/api/predict/m",
+                Some("a/"),
+                "/api/predict/m",
+                Surface::Inference,
+            ),
+            ("/tenants", None, "/tenants", Surface::Management),
+            ("/api/models", None, "/api/models", Surface::Management),
+            ("/v22", None, "/v22", Surface::Management),
+        ] {
+            let (head, rest) = head(uri, &[]);
+            assert_eq!(head.call.prefix.as_deref(), prefix, "{uri}");
+            assert_eq!(
+                (rest.to_string().as_str(), head.surface),
+                (path, surface),
+                "{uri}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_taken_if_it_is_one_and_made_otherwise() {
+        let id = |text: &str| {
+            head("/", &[(X_REQUEST_ID, text)])
+                .0
+                .call
+                .request_id
+                .to_string()
+        };
+        assert_eq!(id("abc-1.2_3"), "abc-1.2_3");
+        for bad in ["", "a b", "a\tb", "x;y", &"x".repeat(129)] {
+            let made = id(bad);
+            assert_eq!(made.len(), 32, "{bad:?} became {made}");
+        }
+        assert_ne!(id(""), id(""));
+    }
+
+    #[test]
+    fn keys_come_in_either_header() {
+        let shows =
+            |headers: &[(HeaderName, &str)]| !head("/", headers).0.call.credentials.is_empty();
+        let authorization = header::AUTHORIZATION;
+        assert!(shows(&[(authorization.clone(), "Bearer k")]));
+        assert!(shows(&[(authorization.clone(), "bearer  k")]));
+        assert!(shows(&[(X_API_KEY, "k")]));
+        for none in ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz"] {
+            assert!(!shows(&[(authorization.clone(), none)]), "{none:?}");
+        }
+        assert!(!shows(&[]));
+    }
+
+    #[test]
+    fn query_parameters_are_decoded() {
+        let (head, _) = head("/x?a=1&version=1%2e0&version=2&b", &[]);
+        assert_eq!(head.query("version").as_deref(), Some("1.0"));
+        assert_eq!(head.query("b").as_deref(), Some(""));
+        assert_eq!(head.query("c"), None);
+    }
+}

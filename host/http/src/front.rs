@@ -1,0 +1,155 @@
+//! The outermost layer of every request: its id, its head, the panic that must not spread, the access log.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use foretell_types::ErrorKind;
+use http::HeaderValue;
+use tokio::time::Instant;
+use tower::Service;
+use warp::filters::BoxedFilter;
+
+use crate::HttpConfig;
+use crate::body::Patience;
+use crate::extract::{self, Head, X_REQUEST_ID};
+use crate::recover::Unanswered;
+use crate::reply::{self, Failure, Response};
+use crate::text::shown;
+
+/// The caller's address, as an extension of its request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// The route that answered, as a template: an extension of its response, for the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Template(pub(crate) &'static str);
+
+/// The whole API as a service. Cheap to clone.
+#[derive(Clone)]
+pub struct Routes {
+    filter: BoxedFilter<(Response,)>,
+    max_url_bytes: usize,
+    patience: Patience,
+}
+
+impl Routes {
+    pub(crate) fn new(filter: BoxedFilter<(Response,)>, config: &HttpConfig) -> Self {
+        let patience = Patience {
+            fixed: config.body_patience,
+            bytes_per_second: config.min_body_bytes_per_second.max(1),
+        };
+        Self {
+            filter,
+            max_url_bytes: config.max_url_bytes,
+            patience,
+        }
+    }
+
+    /// Answers one request, whatever happens on the way.
+    pub async fn answer<B>(&self, request: http::Request<B>) -> warp::reply::Response
+    where
+        B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let began = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let url_bytes = parts
+            .uri
+            .path_and_query()
+            .map_or(0, |url| url.as_str().len());
+        let (method, path) = (parts.method.clone(), parts.uri.clone());
+        let request_id = extract::request_id(&parts.headers);
+        let head = Arc::new(Head::take(&mut parts, request_id, self.patience));
+
+        let mut response = if url_bytes > self.max_url_bytes {
+            reply::failure(&head, &Failure::url_too_long(self.max_url_bytes))
+        } else {
+            parts.extensions.insert(Arc::clone(&head));
+            let routed =
+                warp::service(self.filter.clone()).call(http::Request::from_parts(parts, body));
+            match caught(routed).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                // What it had in hand is gone with it; locks of std that it held are poisoned, ours recover from that.
+                Err(panic) => reply::failure(
+                    &head,
+                    &Failure::internal(format!("panic: {}", panic_text(&*panic))),
+                ),
+            }
+        };
+        if let Some(unanswered) = response.extensions_mut().remove::<Unanswered>() {
+            let failure = match unanswered {
+                Unanswered::NoRoute => Failure::new(
+                    ErrorKind::NotFound,
+                    format!("there is no route `{}`", shown(path.path())),
+                ),
+                Unanswered::Defect(cause) => Failure::internal(cause),
+            };
+            response = reply::failure(&head, &failure);
+        }
+        let request_id = head.call.request_id.as_str();
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+
+        let status = response.status().as_u16();
+        let route = response
+            .extensions()
+            .get::<Template>()
+            .map_or("none", |template| template.0);
+        let (method, ms) = (method.as_str(), began.elapsed().as_secs_f64() * 1e3);
+        if status < 400 {
+            tracing::debug!(request_id, method, route, status, ms, "request");
+        } else {
+            tracing::info!(request_id, method, route, status, ms, "request");
+        }
+        response
+    }
+}
+
+impl<B> Service<http::Request<B>> for Routes
+where
+    B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = warp::reply::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let routes = self.clone();
+        Box::pin(async move { Ok(routes.answer(request).await) })
+    }
+}
+
+/// Runs a future to its end or to its panic.
+async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Ok(Poll::Pending) => Poll::Pending,
+            // It is not polled again.
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

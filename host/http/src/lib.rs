@@ -1,0 +1,42 @@
+//! Foretell over HTTP: routes, bodies, and the accept loop under them. The only crate that names warp.
+//!
+//! A handler extracts, calls one use case of `foretell-predict`, and renders; it decides nothing about the business. The
+//! hazard that this crate exists to contain is the network: every byte that arrives is counted, timed and bounded here
+//! before anything further in sees it, and no text of a caller leaves in a header unless it was checked.
+//!
+//! - [`serve`] is the accept loop: limits of connections, timeouts, drain.
+//! - [`routes`] is the whole API as one service; the accept loop runs it.
+//! - `wire` holds the JSON of each surface: `/v2` (Open Inference Protocol), `/v1` (KServe), `/api` (ours).
+//! - `reply` alone knows which status belongs to which kind of error.
+
+use std::sync::Arc;
+
+use foretell_predict::health::Health;
+use foretell_predict::{Manager, Predictor};
+
+mod body;
+pub mod config;
+mod extract;
+mod front;
+mod recover;
+mod reply;
+mod routes;
+pub mod serve;
+mod text;
+mod wire;
+
+pub use config::{HttpConfig, Network};
+pub use front::{Peer, Routes};
+pub use routes::routes;
+pub use serve::{Summary, serve};
+
+/// What the handlers call: one for each server, cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    /// Answers predictions.
+    pub predictor: Arc<Predictor>,
+    /// Manages tenants, keys and models.
+    pub manager: Arc<Manager>,
+    /// Says whether the server is well, and whether it takes new calls.
+    pub health: Arc<Health>,
+}

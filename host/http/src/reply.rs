@@ -1,0 +1,347 @@
+//! From our types to responses: bodies, headers, and the one table of statuses.
+
+use std::time::Duration;
+
+use foretell_predict::{Answer, PredictError};
+use foretell_types::ErrorKind;
+use foretell_types::compile::Refusal;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use crate::extract::{Head, Surface};
+
+/// A finished response.
+pub(crate) type Response = warp::reply::Response;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// When to come back if an error of a passing kind does not say: long enough for a restart or a queue to clear.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The status of each kind of error. No other place knows one.
+const fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Malformed
+        | ErrorKind::InvalidInput
+        | ErrorKind::MissingFeature
+        | ErrorKind::UnknownFeature
+        | ErrorKind::UnknownCategory
+        | ErrorKind::OutOfRange
+        | ErrorKind::TenantRequired
+        | ErrorKind::PluginRefused => StatusCode::BAD_REQUEST,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorKind::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ErrorKind::UploadRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::RateLimited | ErrorKind::QuotaExhausted => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::PluginTrapped
+        | ErrorKind::MemoryLimit
+        | ErrorKind::StackOverflow
+        | ErrorKind::PluginContract
+        | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::ModelSuspended
+        | ErrorKind::Overloaded
+        | ErrorKind::Draining
+        | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+/// Why a request has no answer, with all that its response shows.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: ErrorKind,
+    /// The outside message.
+    message: String,
+    /// The inside one, for the log.
+    cause: Option<String>,
+    retry_after: Option<Duration>,
+    refusals: Vec<Refusal>,
+    /// The methods that the path has, for 405.
+    allow: Option<&'static str>,
+    /// HTTP's own name for a special case of the kind.
+    finer_status: Option<StatusCode>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            cause: None,
+            retry_after: None,
+            refusals: Vec::new(),
+            allow: None,
+            finer_status: None,
+        }
+    }
+
+    /// The path exists, the method does not.
+    pub(crate) fn method(head: &Head, allow: &'static str) -> Self {
+        let message = format!(
+            "this path has no method {}; use {allow}",
+            head.method.as_str()
+        );
+        Self {
+            allow: Some(allow),
+            ..Self::new(ErrorKind::MethodNotAllowed, message)
+        }
+    }
+
+    pub(crate) fn url_too_long(limit: usize) -> Self {
+        let message = format!("the URL is longer than its limit of {limit} bytes");
+        Self {
+            finer_status: Some(StatusCode::URI_TOO_LONG),
+            ..Self::new(ErrorKind::TooLarge, message)
+        }
+    }
+
+    /// A defect of ours; `cause` is for the log alone.
+    pub(crate) fn internal(cause: impl Into<String>) -> Self {
+        PredictError::Internal(cause.into()).into()
+    }
+
+    fn status(&self) -> StatusCode {
+        self.finer_status.unwrap_or(status(self.kind))
+    }
+}
+
+impl From<PredictError> for Failure {
+    fn from(error: PredictError) -> Self {
+        Self {
+            cause: error.cause(),
+            retry_after: error.retry_after(),
+            refusals: error.refusals().to_vec(),
+            ..Self::new(error.kind(), error.to_string())
+        }
+    }
+}
+
+/// Renders a failure in the envelope of its surface, and logs what the caller does not see.
+pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
+    let (status, request_id) = (failure.status(), head.call.request_id.as_str());
+    let (code, message) = (failure.kind.code(), failure.message.as_str());
+    if status.is_server_error() {
+        let cause = failure.cause.as_deref().unwrap_or(message);
+        tracing::warn!(request_id, code, cause, "request failed");
+    }
+    let mut response = match head.surface {
+        Surface::Inference => json(
+            status,
+            &InferenceError {
+                error: message,
+                code,
+                request_id,
+            },
+        ),
+        Surface::Management => {
+            let errors = failure.refusals.iter().map(Reason::from).collect();
+            let title = code.replace('_', " ");
+            let problem = Problem {
+                r#type: format!("urn:foretell:error:{code}"),
+                title: &title,
+                status: status.as_u16(),
+                detail: message,
+                instance: request_id,
+                code,
+                errors,
+            };
+            let mut response = json(status, &problem);
+            response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM);
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    if let Some(allow) = failure.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = failure
+            .retry_after
+            .unwrap_or(RETRY_AFTER)
+            .as_secs_f64()
+            .ceil()
+            .max(1.0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
+    }
+    response
+}
+
+#[derive(Serialize)]
+struct InferenceError<'a> {
+    error: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    instance: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Reason<'a>>,
+}
+
+#[derive(Serialize)]
+struct Reason<'a> {
+    code: &'a str,
+    subject: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a Refusal> for Reason<'a> {
+    fn from(refusal: &'a Refusal) -> Self {
+        Self {
+            code: refusal.code.as_str(),
+            subject: &refusal.subject,
+            message: &refusal.message,
+        }
+    }
+}
+
+/// A JSON body.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut bytes = Vec::with_capacity(512);
+    let (status, bytes) = match serde_json::to_writer(&mut bytes, body) {
+        Ok(()) => (status, bytes),
+        Err(error) => {
+            // Our own types into memory: only a defect gets here.
+            tracing::error!(%error, "a response could not be written");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                b"{\"error\":\"internal error\",\"code\":\"internal\"}".to_vec(),
+            )
+        }
+    };
+    let mut response = http::Response::new(bytes.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A JSON body with status 200.
+pub(crate) fn ok(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
+}
+
+/// A prediction's body, with what its headers say of it.
+pub(crate) fn prediction(answer: &Answer, body: &impl Serialize) -> Response {
+    let mut response = ok(body);
+    // Status and body stand already; without them the headers would say something of an error.
+    if response.status() == StatusCode::OK {
+        describe(response.headers_mut(), answer);
+    }
+    response
+}
+
+fn describe(headers: &mut HeaderMap, answer: &Answer) {
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let timing = format!(
+        "queue;dur={:.3}, compute;dur={:.3}",
+        ms(answer.usage.queued),
+        ms(answer.usage.compute)
+    );
+    let target = &answer.target;
+    for (name, value) in [
+        (HeaderName::from_static("server-timing"), timing),
+        (
+            HeaderName::from_static("x-credits-used"),
+            answer.credits().to_string(),
+        ),
+        (
+            HeaderName::from_static("x-model-version"),
+            target.version.to_string(),
+        ),
+        (
+            HeaderName::from_static("x-model-digest"),
+            target.digest.to_string(),
+        ),
+    ] {
+        // Digits, and names that were parsed: all of them can stand in a header.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+    // Nothing is cached yet.
+    headers.insert(
+        HeaderName::from_static("x-cache"),
+        HeaderValue::from_static("bypass"),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_status() {
+        let table: [(u16, &[ErrorKind]); 13] = [
+            (
+                400,
+                &[
+                    ErrorKind::Malformed,
+                    ErrorKind::InvalidInput,
+                    ErrorKind::MissingFeature,
+                    ErrorKind::UnknownFeature,
+                    ErrorKind::UnknownCategory,
+                    ErrorKind::OutOfRange,
+                    ErrorKind::TenantRequired,
+                    ErrorKind::PluginRefused,
+                ],
+            ),
+            (401, &[ErrorKind::Unauthenticated]),
+            (403, &[ErrorKind::Forbidden]),
+            (404, &[ErrorKind::NotFound]),
+            (405, &[ErrorKind::MethodNotAllowed]),
+            (409, &[ErrorKind::Conflict]),
+            (413, &[ErrorKind::TooLarge]),
+            (415, &[ErrorKind::UnsupportedEncoding]),
+            (422, &[ErrorKind::UploadRefused]),
+            (429, &[ErrorKind::RateLimited, ErrorKind::QuotaExhausted]),
+            (
+                500,
+                &[
+                    ErrorKind::PluginTrapped,
+                    ErrorKind::MemoryLimit,
+                    ErrorKind::StackOverflow,
+                    ErrorKind::PluginContract,
+                    ErrorKind::Internal,
+                ],
+            ),
+            (
+                503,
+                &[
+                    ErrorKind::ModelSuspended,
+                    ErrorKind::Overloaded,
+                    ErrorKind::Draining,
+                    ErrorKind::Unavailable,
+                ],
+            ),
+            (504, &[ErrorKind::DeadlineExceeded]),
+        ];
+        for (expected, kinds) in table {
+            for kind in kinds {
+                assert_eq!(status(*kind).as_u16(), expected, "{kind:?}");
+            }
+        }
+        let listed: usize = table.iter().map(|(_, kinds)| kinds.len()).sum();
+        assert_eq!(
+            listed,
+            ErrorKind::ALL.len(),
+            "a kind is missing in this table"
+        );
+    }
+}

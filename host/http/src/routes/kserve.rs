@@ -1,0 +1,132 @@
+//! `/v1` and `/`: KServe's version 1 protocol.
+
+use foretell_predict::ModelRef;
+use foretell_types::ErrorKind;
+use http::Method;
+use warp::{Filter, path};
+
+use super::{Group, Handled, handle, with};
+use crate::App;
+use crate::extract::{Request, Segment, request};
+use crate::reply::{self, Failure};
+use crate::text::shown;
+use crate::wire::kserve;
+use crate::wire::payload::JsonBody;
+
+pub(super) fn routes(app: &App) -> Group {
+    let root = path::end()
+        .and(request())
+        .then(|request| handle("/", request, alive));
+    let all = path!("v1" / "models")
+        .and(request())
+        .and(with(app))
+        .then(|request, app| handle("/v1/models", request, move |request| models(app, request)));
+    let one = path!("v1" / "models" / Segment)
+        .and(request())
+        .and(with(app))
+        .then(|segment: Segment, request, app| {
+            let (name, verb) = split_verb(&segment);
+            let template = if verb.is_some() {
+                "/v1/models/{model}:predict"
+            } else {
+                "/v1/models/{model}"
+            };
+            handle(template, request, move |request| {
+                model(app, request, name, None, verb)
+            })
+        });
+    let versioned = path!("v1" / "models" / Segment / "versions" / Segment)
+        .and(request())
+        .and(with(app))
+        .then(|name: Segment, segment: Segment, request, app| {
+            let (version, verb) = split_verb(&segment);
+            let template = match verb {
+                Some(_) => "/v1/models/{model}/versions/{version}:predict",
+                None => "/v1/models/{model}/versions/{version}",
+            };
+            handle(template, request, move |request| {
+                model(app, request, name.0, Some(version), verb)
+            })
+        });
+    one.or(versioned)
+        .unify()
+        .boxed()
+        .or(all)
+        .unify()
+        .or(root)
+        .unify()
+        .boxed()
+}
+
+/// `iris:predict` to `iris` and `predict`.
+fn split_verb(segment: &Segment) -> (String, Option<String>) {
+    match segment.0.split_once(':') {
+        Some((name, verb)) => (name.to_owned(), Some(verb.to_owned())),
+        None => (segment.0.clone(), None),
+    }
+}
+
+async fn alive(request: Request) -> Handled {
+    get_only(&request)?;
+    Ok(reply::ok(&kserve::Alive::YES))
+}
+
+fn get_only(request: &Request) -> Result<(), Failure> {
+    if request.head.method == Method::GET {
+        Ok(())
+    } else {
+        Err(Failure::method(&request.head, "GET, HEAD"))
+    }
+}
+
+async fn models(app: App, request: Request) -> Handled {
+    get_only(&request)?;
+    let models = app.manager.list_models(&request.head.call).await?;
+    Ok(reply::ok(&kserve::Models {
+        models: models.iter().map(|model| model.name.as_str()).collect(),
+    }))
+}
+
+async fn model(
+    app: App,
+    request: Request,
+    name: String,
+    version: Option<String>,
+    verb: Option<String>,
+) -> Handled {
+    match verb.as_deref() {
+        None => get_only(&request)?,
+        Some("predict") if request.head.method == Method::POST => {
+            return predict(app, request, &ModelRef::parse(&name, version.as_deref())?).await;
+        }
+        Some("predict") => return Err(Failure::method(&request.head, "POST")),
+        Some(verb) => {
+            let message = format!(
+                "there is no `:{}` here; models answer `:predict`",
+                shown(verb)
+            );
+            return Err(Failure::new(ErrorKind::NotFound, message));
+        }
+    }
+    let reference = ModelRef::parse(&name, version.as_deref())?;
+    let target = app.predictor.target(&request.head.call, &reference).await?;
+    Ok(reply::ok(&kserve::ModelStatus::available(
+        target.model.as_str(),
+        target.version.as_str(),
+    )))
+}
+
+async fn predict(app: App, request: Request, model: &ModelRef) -> Handled {
+    let head = request.head.clone();
+    let mut form = kserve::Form::Columns;
+    let body = JsonBody::new(request, |body, signature| {
+        let (inputs, found) = kserve::read(body, signature)?;
+        form = found;
+        Ok(inputs)
+    });
+    let answer = app.predictor.predict(&head.call, model, body).await?;
+    Ok(reply::prediction(
+        &answer,
+        &kserve::prediction(&answer, form),
+    ))
+}

@@ -1,0 +1,80 @@
+//! The routes: path and method to handler. Nothing else decides here.
+//!
+//! Each path stands in exactly one filter, whatever its methods: the handler of a path answers 405 itself, knowing what
+//! there is instead, and a rejection can only mean that there is no such path. Every route is also there under
+//! `/tenants/{t}`, which is taken off before (see `extract`).
+
+mod health;
+mod keys;
+mod kserve;
+mod models;
+mod oip;
+mod predict;
+mod tenants;
+mod upload;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+use crate::extract::{Head, Request};
+use crate::front::{Routes, Template};
+use crate::reply::{self, Failure, Response};
+use crate::{App, HttpConfig, recover};
+
+/// What a handler returns.
+type Handled = Result<Response, Failure>;
+
+/// A group of routes.
+type Group = BoxedFilter<(Response,)>;
+
+/// The whole API as one service.
+pub fn routes(app: App, config: &HttpConfig) -> Routes {
+    let max_json_bytes = config.max_json_bytes;
+    // Boxed group by group: a long chain of filters is one type, whose futures overflow the stack.
+    let groups = predict::routes(&app)
+        .or(oip::routes(&app))
+        .unify()
+        .or(kserve::routes(&app))
+        .unify()
+        .boxed()
+        .or(models::routes(&app, max_json_bytes))
+        .unify()
+        .or(keys::routes(&app, max_json_bytes))
+        .unify()
+        .boxed()
+        .or(tenants::routes(&app, max_json_bytes))
+        .unify()
+        .or(health::routes(&app))
+        .unify()
+        .boxed();
+    let recovered = groups.recover(recover::recover).unify();
+    Routes::new(recovered.map(|response: Response| response).boxed(), config)
+}
+
+/// Runs a handler and renders what became of it.
+async fn handle<F>(
+    template: &'static str,
+    request: Request,
+    handler: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Handled>,
+{
+    let head: Arc<Head> = Arc::clone(&request.head);
+    let mut response = match handler(request).await {
+        Ok(response) => response,
+        Err(failure) => reply::failure(&head, &failure),
+    };
+    response.extensions_mut().insert(Template(template));
+    response
+}
+
+/// Hands the application to a handler.
+fn with(app: &App) -> impl Filter<Extract = (App,), Error = Infallible> + Clone + use<> {
+    let app = app.clone();
+    warp::any().map(move || app.clone())
+}

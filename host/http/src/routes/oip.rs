@@ -1,0 +1,234 @@
+//! `/v2`: the Open Inference Protocol.
+
+use foretell_predict::ModelRef;
+use foretell_types::ErrorKind;
+use http::Method;
+use warp::{Filter, path};
+
+use super::{Group, Handled, handle, with};
+use crate::App;
+use crate::extract::{Request, Segment, request};
+use crate::reply::{self, Failure};
+use crate::wire::oip;
+use crate::wire::payload::JsonBody;
+
+pub(super) fn routes(app: &App) -> Group {
+    let root = path::end()
+        .and(request())
+        .then(|request| handle("/v2", request, server));
+    let is_live = path!("health" / "live")
+        .and(request())
+        .then(|request| handle("/v2/health/live", request, live));
+    let is_ready = path!("health" / "ready")
+        .and(request())
+        .and(with(app))
+        .then(|request, app| {
+            handle("/v2/health/ready", request, move |request| {
+                ready(app, request)
+            })
+        });
+    let all = path!("models")
+        .and(request())
+        .and(with(app))
+        .then(|request, app| handle("/v2/models", request, move |request| models(app, request)));
+
+    let inference = of_model(
+        app,
+        "infer",
+        [
+            "/v2/models/{model}/infer",
+            "/v2/models/{model}/versions/{version}/infer",
+        ],
+        infer,
+    );
+    let readiness = of_model(
+        app,
+        "ready",
+        [
+            "/v2/models/{model}/ready",
+            "/v2/models/{model}/versions/{version}/ready",
+        ],
+        model_ready,
+    );
+    let described = path!("models" / Segment)
+        .map(|model| (model, None))
+        .or(path!("models" / Segment / "versions" / Segment)
+            .map(|model, version| (model, Some(version))))
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = match version {
+                    None => "/v2/models/{model}",
+                    Some(_) => "/v2/models/{model}/versions/{version}",
+                };
+                handle(template, request, move |request| {
+                    metadata(app, request, model, version)
+                })
+            },
+        );
+
+    path("v2")
+        .and(
+            inference
+                .or(readiness)
+                .unify()
+                .or(described)
+                .unify()
+                .boxed()
+                .or(root)
+                .unify()
+                .or(is_live)
+                .unify()
+                .or(is_ready)
+                .unify()
+                .or(all)
+                .unify(),
+        )
+        .boxed()
+}
+
+/// `models/{m}/VERB` and `models/{m}/versions/{v}/VERB`.
+fn of_model<F>(
+    app: &App,
+    verb: &'static str,
+    templates: [&'static str; 2],
+    handler: impl Fn(App, Request, Segment, Option<Segment>) -> F + Copy + Send + Sync + 'static,
+) -> Group
+where
+    F: Future<Output = Handled> + Send + 'static,
+{
+    let active = path("models")
+        .and(path::param())
+        .and(path(verb))
+        .and(path::end())
+        .map(|model| (model, None));
+    let named = path("models")
+        .and(path::param())
+        .and(path("versions"))
+        .and(path::param())
+        .and(path(verb))
+        .and(path::end())
+        .map(|model, version| (model, Some(version)));
+    active
+        .or(named)
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            move |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = templates[usize::from(version.is_some())];
+                handle(template, request, move |request| {
+                    handler(app, request, model, version)
+                })
+            },
+        )
+        .boxed()
+}
+
+fn reference(model: &Segment, version: Option<&Segment>) -> Result<ModelRef, Failure> {
+    Ok(ModelRef::parse(
+        &model.0,
+        version.map(|version| version.0.as_str()),
+    )?)
+}
+
+fn get_only(request: &Request) -> Result<(), Failure> {
+    if request.head.method == Method::GET {
+        Ok(())
+    } else {
+        Err(Failure::method(&request.head, "GET, HEAD"))
+    }
+}
+
+async fn infer(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
+    let head = request.head.clone();
+    if head.method != Method::POST {
+        return Err(Failure::method(&head, "POST"));
+    }
+    let model = reference(&model, version.as_ref())?;
+    let mut asked = oip::Asked::default();
+    let body = JsonBody::new(request, |body, signature| {
+        let (inputs, found) = oip::read(body, signature)?;
+        asked = found;
+        Ok(inputs)
+    });
+    let answer = app.predictor.predict(&head.call, &model, body).await?;
+    Ok(reply::prediction(
+        &answer,
+        &oip::response(&answer, &asked, head.call.request_id.as_str()),
+    ))
+}
+
+async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
+    get_only(&request)?;
+    let call = &request.head.call;
+    let target = app
+        .predictor
+        .target(call, &reference(&model, version.as_ref())?)
+        .await?;
+    let record = app.manager.model(call, target.model.as_str()).await?;
+    // Deleted between the two looks.
+    let gone = || {
+        Failure::new(
+            ErrorKind::NotFound,
+            format!(
+                "model `{}` has no version `{}`",
+                target.model, target.version
+            ),
+        )
+    };
+    let version = record
+        .versions
+        .iter()
+        .find(|version| version.version == target.version)
+        .ok_or_else(gone)?;
+    Ok(reply::ok(&oip::metadata(&record, version)?))
+}
+
+async fn model_ready(
+    app: App,
+    request: Request,
+    model: Segment,
+    version: Option<Segment>,
+) -> Handled {
+    get_only(&request)?;
+    let target = app
+        .predictor
+        .target(&request.head.call, &reference(&model, version.as_ref())?)
+        .await?;
+    Ok(reply::ok(&oip::ModelReady {
+        name: target.model.as_str(),
+        ready: true,
+    }))
+}
+
+async fn models(app: App, request: Request) -> Handled {
+    get_only(&request)?;
+    let models = app.manager.list_models(&request.head.call).await?;
+    Ok(reply::ok(&oip::Models {
+        models: models.iter().map(|model| model.name.as_str()).collect(),
+    }))
+}
+
+async fn server(request: Request) -> Handled {
+    get_only(&request)?;
+    Ok(reply::ok(&oip::Server::THIS))
+}
+
+async fn live(request: Request) -> Handled {
+    get_only(&request)?;
+    Ok(reply::ok(&oip::Live { live: true }))
+}
+
+async fn ready(app: App, request: Request) -> Handled {
+    get_only(&request)?;
+    if !app.health.ready() {
+        return Err(super::health::draining());
+    }
+    Ok(reply::ok(&oip::Ready {
+        ready: true,
+        live: true,
+    }))
+}

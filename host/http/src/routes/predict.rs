@@ -1,0 +1,43 @@
+//! `/api/predict`: predictions in the form of records.
+
+use foretell_predict::ModelRef;
+use http::Method;
+use warp::{Filter, path};
+
+use super::{Group, Handled, handle, with};
+use crate::App;
+use crate::extract::{Request, Segment, request};
+use crate::reply::{self, Failure};
+use crate::wire::api;
+use crate::wire::payload::JsonBody;
+
+pub(super) fn routes(app: &App) -> Group {
+    path!("api" / "predict" / Segment)
+        .and(request())
+        .and(with(app))
+        .then(|model: Segment, request, app| {
+            handle("/api/predict/{model}", request, move |request| {
+                predict(app, request, model)
+            })
+        })
+        .boxed()
+}
+
+async fn predict(app: App, request: Request, model: Segment) -> Handled {
+    let head = request.head.clone();
+    if head.method != Method::POST {
+        return Err(Failure::method(&head, "POST"));
+    }
+    let model = ModelRef::parse(&model.0, head.query("version").as_deref())?;
+    let mut form = api::Form::One;
+    let body = JsonBody::new(request, |body, signature| {
+        let (inputs, found) = api::read(body, signature)?;
+        form = found;
+        Ok(inputs)
+    });
+    let answer = app.predictor.predict(&head.call, &model, body).await?;
+    Ok(reply::prediction(
+        &answer,
+        &api::prediction(&answer, form, head.call.request_id.as_str()),
+    ))
+}

@@ -1,0 +1,227 @@
+//! One connection from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::pace::Pace;
+use crate::{HttpConfig, Peer, Routes};
+
+/// How long a caller may go on sending what nobody reads, so that it finds the answer that came before.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    pub(super) config: HttpConfig,
+    pub(super) requests: AtomicU64,
+}
+
+/// Serves one connection until either side ends it, it is too slow, or `ending` says that the server stops.
+pub(super) async fn run(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    mut ending: watch::Receiver<bool>,
+) {
+    let config = &shared.config;
+    let pace = Arc::new(Pace::new(config));
+    let service = service_fn(|mut request: http::Request<Incoming>| {
+        pace.request();
+        shared.requests.fetch_add(1, Ordering::Relaxed);
+        request.extensions_mut().insert(Peer(peer));
+        let (routes, pace) = (shared.routes.clone(), Arc::clone(&pace));
+        Box::pin(async move {
+            let response = routes.answer(request).await;
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, pace }))
+        })
+    });
+    let io = TokioIo::new(Watched {
+        stream,
+        pace: Arc::clone(&pace),
+    });
+    let mut connection = http1::Builder::new()
+        // Ours is better: see `Pace`.
+        .header_read_timeout(None)
+        .max_headers(config.max_headers)
+        .max_header_size(config.max_header_bytes)
+        .serve_connection(io, service);
+
+    let mut alarm = pin!(sleep_until(pace.next_look()));
+    let mut stopping = pin!(async move {
+        // The sender lives as long as the server; if it is gone, so is the server.
+        let _gone = ending.wait_for(|ending| *ending).await;
+    });
+    let mut told = false;
+    let mut told_between_requests = false;
+    let end = poll_fn(|cx| {
+        if !told && stopping.as_mut().poll(cx).is_ready() {
+            told = true;
+            told_between_requests = pace.deadline().is_some();
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(End::Done(result));
+        }
+        // What was just polled may have moved the deadline forward.
+        if pace
+            .deadline()
+            .is_some_and(|deadline| deadline < alarm.deadline())
+        {
+            alarm.as_mut().reset(pace.next_look());
+        }
+        while alarm.as_mut().poll(cx).is_ready() {
+            if pace
+                .deadline()
+                .is_some_and(|deadline| deadline <= alarm.deadline())
+            {
+                return Poll::Ready(End::TooSlow);
+            }
+            alarm.as_mut().reset(pace.next_look());
+        }
+        Poll::Pending
+    })
+    .await;
+    match end {
+        End::TooSlow => tracing::debug!(%peer, "connection was silent for too long"),
+        End::Done(result) => {
+            if let Err(error) = result {
+                tracing::debug!(%peer, %error, "connection failed");
+            }
+            // Between two requests nothing is on its way that would have to be discarded.
+            if !told_between_requests {
+                linger(connection.into_parts().io.into_inner().stream).await;
+            }
+        }
+    }
+}
+
+enum End {
+    Done(hyper::Result<()>),
+    TooSlow,
+}
+
+/// Ends a connection so that the caller gets to read the answer: a socket that is closed with unread bytes is reset by the
+/// kernel, and the reset overtakes what was sent. Whoever is refused in the middle of its body would never know why.
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let discard = async {
+        let mut nowhere = [0; 16 << 10];
+        while stream.read(&mut nowhere).await.is_ok_and(|read| read > 0) {}
+    };
+    // Whatever is still coming after that is not waited for.
+    let _late = timeout(LINGER, discard).await;
+}
+
+/// A stream that tells the connection's clock what moves.
+struct Watched {
+    stream: TcpStream,
+    pace: Arc<Pace>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.pace.read();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Watched {
+    fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            self.pace.wrote();
+        }
+        polled
+    }
+}
+
+/// A response's body whose drop tells the connection's clock that the answer is out of our hands.
+struct Tracked<B> {
+    body: B,
+    pace: Arc<Pace>,
+}
+
+impl<B> Drop for Tracked<B> {
+    fn drop(&mut self) {
+        self.pace.answered();
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

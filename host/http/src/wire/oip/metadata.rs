@@ -1,0 +1,119 @@
+//! What the server and its models say of themselves.
+
+use foretell_predict::PredictError;
+use foretell_predict::manage::{ModelRecord, VersionRecord};
+use serde::Serialize;
+
+/// `GET /v2/health/live`.
+#[derive(Serialize)]
+pub(crate) struct Live {
+    pub(crate) live: bool,
+}
+
+/// `GET /v2/health/ready`.
+#[derive(Serialize)]
+pub(crate) struct Ready {
+    pub(crate) ready: bool,
+    pub(crate) live: bool,
+}
+
+/// `GET /v2/models/{m}/ready`.
+#[derive(Serialize)]
+pub(crate) struct ModelReady<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) ready: bool,
+}
+
+/// `GET /v2`.
+#[derive(Serialize)]
+pub(crate) struct Server {
+    name: &'static str,
+    version: &'static str,
+    /// What of the protocol's extensions is there: none yet, and clients are told so.
+    extensions: [&'static str; 0],
+}
+
+impl Server {
+    /// This server.
+    pub(crate) const THIS: Self = Self {
+        name: "foretell",
+        version: env!("CARGO_PKG_VERSION"),
+        extensions: [],
+    };
+}
+
+/// `GET /v2/models`.
+#[derive(Serialize)]
+pub(crate) struct Models<'a> {
+    pub(crate) models: Vec<&'a str>,
+}
+
+/// `GET /v2/models/{m}`.
+#[derive(Serialize)]
+pub(crate) struct Model<'a> {
+    name: &'a str,
+    versions: Vec<&'a str>,
+    platform: &'static str,
+    inputs: Vec<Tensor<'a>>,
+    outputs: Vec<Tensor<'a>>,
+    properties: Properties,
+}
+
+#[derive(Serialize)]
+struct Tensor<'a> {
+    name: &'a str,
+    datatype: &'static str,
+    shape: &'a [i32],
+}
+
+/// Texts by name, as the protocol has it.
+#[derive(Serialize)]
+struct Properties {
+    version: String,
+    digest: String,
+    /// The whole signature as JSON: columns, vocabularies, classes, examples.
+    signature: String,
+}
+
+/// The metadata of a model, as seen from one of its versions.
+///
+/// # Errors
+/// `Internal` if the signature cannot be written.
+pub(crate) fn metadata<'a>(
+    model: &'a ModelRecord,
+    version: &'a VersionRecord,
+) -> Result<Model<'a>, PredictError> {
+    let signature = &version.signature;
+    let written = serde_json::to_string(signature)
+        .map_err(|error| PredictError::Internal(error.to_string()))?;
+    let inputs = signature.inputs.iter();
+    let outputs = signature.outputs.iter();
+    Ok(Model {
+        name: model.name.as_str(),
+        versions: model
+            .versions
+            .iter()
+            .map(|version| version.version.as_str())
+            .collect(),
+        platform: "foretell_wasm",
+        inputs: inputs
+            .map(|i| Tensor {
+                name: &i.name,
+                datatype: i.datatype.as_str(),
+                shape: &i.shape,
+            })
+            .collect(),
+        outputs: outputs
+            .map(|o| Tensor {
+                name: &o.name,
+                datatype: o.datatype.as_str(),
+                shape: &o.shape,
+            })
+            .collect(),
+        properties: Properties {
+            version: version.version.to_string(),
+            digest: version.digest.to_string(),
+            signature: written,
+        },
+    })
+}
