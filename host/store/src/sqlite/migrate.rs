@@ -73,3 +73,32 @@ fn found_version(connection: &Connection) -> Result<Option<i32>, StoreError> {
         |row| row.get(0),
     )?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_migration_and_its_entry_in_the_history_are_one_step() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        // A history that takes no entry.
+        connection
+            .execute_batch(
+                "CREATE TABLE refinery_schema_history (
+                     version INTEGER PRIMARY KEY CHECK (version < 0), name TEXT, applied_on TEXT, checksum TEXT)",
+            )
+            .unwrap();
+        assert!(migrate(&mut connection).is_err());
+        assert!(!connection.table_exists(None, "tenants").unwrap());
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for _ in 0..2 {
+            migrate(&mut connection).unwrap();
+            check(&connection).unwrap();
+            assert_eq!(found_version(&connection).unwrap(), Some(1));
+        }
+    }
+}

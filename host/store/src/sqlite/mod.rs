@@ -164,6 +164,13 @@ mod tests {
         )
     }
 
+    async fn most_pages(store: &SqliteStore) -> i64 {
+        let value = |tx: &Transaction<'_>| {
+            Ok(tx.pragma_query_value(None, "max_page_count", |row| row.get(0))?)
+        };
+        store.write(value).await.unwrap()
+    }
+
     #[tokio::test]
     async fn every_connection_has_its_settings() {
         let folder = tempfile::tempdir().unwrap();
@@ -190,7 +197,8 @@ mod tests {
     async fn a_full_disk_is_said_and_nothing_is_half_written() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
-        // The setting lies in the connection, so it goes with the connection.
+        let default = most_pages(&store).await;
+        // A limit of this one connection: it goes with it.
         store
             .write(|tx| {
                 let pages: i64 = tx.pragma_query_value(None, "page_count", |row| row.get(0))?;
@@ -215,7 +223,12 @@ mod tests {
             }
             other => panic!("expected Unavailable, found {other:?}"),
         }
-        // The first insertion went with the second, and the next write has a connection of its own.
+        assert_eq!(
+            most_pages(&store).await,
+            default,
+            "the faulty connection is not used again"
+        );
+        // The first insertion went with the second.
         store.create(&tenant("before")).await.unwrap();
         assert_eq!(store.list().await.unwrap(), [tenant("before")]);
     }

@@ -277,3 +277,54 @@ fn isolation(row: &Row<'_>) -> rusqlite::Result<Isolation> {
             )
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+    use crate::{TenantRecord, Tenants};
+
+    #[tokio::test]
+    async fn when_a_name_was_retired_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
+        for tenant in [1, 2].map(suite::tenant) {
+            store
+                .create(&TenantRecord {
+                    id: tenant.clone(),
+                    created_at: 1,
+                })
+                .await
+                .unwrap();
+            store
+                .add_version(&tenant, &suite::version(1, 1, 1))
+                .await
+                .unwrap();
+        }
+        store
+            .delete_version(
+                &suite::tenant(1),
+                &suite::model(1),
+                &suite::version_name(1),
+                7,
+            )
+            .await
+            .unwrap();
+        let kept: Vec<(String, Option<i64>)> = store
+            .read(|tx| {
+                let mut select =
+                    tx.prepare("SELECT tenant, retired_at FROM version_names ORDER BY tenant")?;
+                let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap();
+        assert_eq!(
+            kept,
+            [
+                ("tenant-1".to_owned(), Some(7)),
+                ("tenant-2".to_owned(), None)
+            ]
+        );
+    }
+}

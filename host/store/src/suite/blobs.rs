@@ -118,19 +118,22 @@ async fn readers_see_whole_blobs_while_they_are_replaced(stores: &Stores) {
     const SIZE: usize = 300_000;
     let id = blob(1, BlobKind::Snapshot, 4);
     stores.blobs.put(&id, vec![0; SIZE]).await.unwrap();
-    let writers = (1..=8_u8).map(|n| {
-        let (blobs, id) = (Arc::clone(&stores.blobs), id.clone());
-        tokio::spawn(async move { blobs.put(&id, vec![n; SIZE]).await.unwrap() })
+    let (blobs, written) = (Arc::clone(&stores.blobs), id.clone());
+    let writer = tokio::spawn(async move {
+        for n in 1..=50 {
+            blobs.put(&written, vec![n; SIZE]).await.unwrap();
+        }
     });
-    let mut writers: Vec<_> = writers.collect();
-    while let Some(writer) = writers.pop() {
+    let mut latest = 0;
+    while !writer.is_finished() {
         let found = stores.blobs.get(&id).await.unwrap().unwrap();
-        assert!(
-            found.len() == SIZE && found.iter().all(|byte| *byte == found[0]),
-            "one content, whole"
-        );
-        writer.await.unwrap();
+        assert_eq!(found.len(), SIZE, "whole");
+        assert!(found.iter().all(|byte| *byte == found[0]), "one content");
+        assert!(found[0] >= latest, "never back to an older one");
+        latest = found[0];
     }
+    writer.await.unwrap();
+    assert_eq!(stores.blobs.get(&id).await.unwrap(), Some(vec![50; SIZE]));
 }
 
 async fn a_tenants_folder_is_removed_whole(stores: &Stores) {
