@@ -3,8 +3,6 @@
 -- Names of tenants and of versions are never given twice. So each has a table of taken names that only grows, beside
 -- the table of what lives now; the foreign keys between the two make that a rule of the database.
 
-PRAGMA application_id = 0x4654454C; -- "FTEL": this file is ours
-
 CREATE TABLE tenant_names (
     name       TEXT PRIMARY KEY NOT NULL,
     retired_at INTEGER                       -- ms since 1970; null = in use

@@ -6,28 +6,31 @@ use rusqlite::Connection;
 use super::fault::{damaged, fault};
 use crate::StoreError;
 
-/// Written into the file by the first migration.
+/// "FTEL", written into the head of a file before anything else: this file is ours.
 const APPLICATION_ID: i32 = 0x4654_454C;
 
 mod embedded {
     refinery::embed_migrations!("migrations/sqlite");
 }
 
-/// Reads the whole file for damage, and refuses one that is not ours.
+/// Reads the whole file for damage, refuses one that is not ours, and claims an empty one.
 pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     let found: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     if found != "ok" {
         return Err(damaged(&found));
     }
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id == APPLICATION_ID {
+        return Ok(());
+    }
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if id != APPLICATION_ID && objects > 0 {
+    if objects > 0 {
         return Err(StoreError::Unsupported(
             "this is another program's database; name another file in the database URL".to_owned(),
         ));
     }
-    Ok(())
+    Ok(connection.pragma_update(None, "application_id", APPLICATION_ID)?)
 }
 
 /// Brings the schema to the newest version, in one transaction.
@@ -93,11 +96,29 @@ mod tests {
     }
 
     #[test]
+    fn a_first_start_that_was_cut_short_is_finished_by_the_next() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        // As far as a kill may let it come: claimed, and refinery's own table made in a step of its own.
+        check(&connection).unwrap();
+        let missing = refinery::Runner::new(&[]).run(&mut connection);
+        assert!(
+            missing.is_ok()
+                && connection
+                    .table_exists(None, "refinery_schema_history")
+                    .unwrap()
+        );
+
+        check(&connection).unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(found_version(&connection).unwrap(), Some(1));
+    }
+
+    #[test]
     fn migrating_twice_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         for _ in 0..2 {
-            migrate(&mut connection).unwrap();
             check(&connection).unwrap();
+            migrate(&mut connection).unwrap();
             assert_eq!(found_version(&connection).unwrap(), Some(1));
         }
     }
