@@ -34,7 +34,10 @@ const MAX_BYTES: u64 = 2 * 1024 * 1024;
 const MAX_LINES: usize = 600;
 
 /// Files that may be longer, each with its reason.
-const LONG: &[(&str, &str)] = &[];
+const LONG: &[(&str, &str)] = &[(
+    "sdk/rust/src/bindings/generated.rs",
+    "written by wit-bindgen from the WIT",
+)];
 
 /// Folders of people and machines, as they begin an absolute path. In two halves, so that this file passes its own rule.
 const MACHINE: &[&str] = &[
@@ -113,9 +116,10 @@ fn begins_a_path(line: &str, path: &str) -> bool {
 }
 
 fn length(file: &str, text: &str) -> Option<String> {
-    let ours = ["host/", "sdk/", "xtask/"]
-        .iter()
-        .any(|room| file.starts_with(room));
+    // Elsewhere a long file may well be one story: a table of tests, a family of models.
+    let ours = file.starts_with("host/") && file.contains("/src/")
+        || file.starts_with("sdk/")
+        || file.starts_with("xtask/");
     let lines = text.lines().count();
     let long = ours
         && file.ends_with(".rs")
@@ -184,6 +188,7 @@ mod tests {
         let text = "line\n".repeat(MAX_LINES + 1);
         assert!(length("host/src/lib.rs", &text).is_some());
         assert!(length("plugins/forest/src/lib.rs", &text).is_none());
+        assert!(length("host/predict/tests/corridor.rs", &text).is_none());
         assert!(length("host/src/lib.rs", "one\n").is_none());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A rule that a reviewer has to remember is not a rule; a remark made twice becomes a function here.
 
+mod codes;
 mod crates;
 mod files;
 mod links;
@@ -24,6 +25,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     findings.extend(wit::check(&tree)?);
     findings.extend(models::check(&tree)?);
     findings.extend(links::check(&tree));
+    findings.extend(codes::check(&tree));
     for finding in &findings {
         eprintln!("{finding}");
     }
