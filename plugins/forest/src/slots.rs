@@ -1,137 +1,204 @@
-//! A row, prepared so that every split is one comparison without exceptions.
+//! A row, prepared so that every split is the same one comparison.
 //!
 //! LightGBM's rules for zero, NaN and categories depend on the split. But splits share few of them: for each feature and
-//! rule there is one *slot*, filled once per row. Missing values that go left become minus infinity, those that go right
-//! infinity, so that `value <= threshold` is the whole test; categories become bit numbers.
+//! rule there is one *slot*, filled once per row. A split goes right if `(test << shift) < key`, as signed integers, where
+//! `test` is the node's and `shift` and `key` are its slot's:
+//!
+//! - a number's key is the number, as an integer that is ordered alike; the shift is 0 and the test the threshold's key.
+//!   Missing values that go left have the key of minus infinity, those that go right that of infinity;
+//! - a category's shift moves its bit to the sign, the key is 0 and the test holds the categories that go right;
+//! - slot 0 has the least key of all, so that nothing goes right: leaves use it to stay where they are.
+
+use std::collections::BTreeSet;
 
 use crate::tree::{Missing, Split, Test};
 
-/// LightGBM counts smaller magnitudes as zero: its `kZeroThreshold`, which is written as a float.
+/// LightGBM counts magnitudes up to this as zero: its `kZeroThreshold`, which is written as a float.
 const ZERO: f64 = 1e-35_f32 as f64;
-/// Categories from this on are all alike in a set of one word, and in none.
-pub(crate) const NO_CATEGORY: u64 = 63;
+/// The last bit of a test. Categories from this on are all alike: they go right in sets of one word, and the others have
+/// slots of their own.
+const NO_CATEGORY: u32 = 63;
 
-/// What fills a slot.
-#[derive(Debug, Clone, PartialEq)]
-enum Source {
-    /// The value; NaN is zero.
-    NanIsZero,
-    /// The value; NaN goes left, or right.
-    Nan { left: bool },
-    /// The value; zero and NaN go left, or right.
-    Zero { left: bool },
-    /// The category's number as bits, [`NO_CATEGORY`] for all that are none.
-    Category,
-    /// Zero for a category of this set, one for any other: sets that do not fit a word.
-    Outside(Vec<u32>),
+/// One prepared value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Slot {
+    key: i64,
+    shift: u64,
 }
 
-/// The slots of a model.
+impl Slot {
+    /// Nothing goes right.
+    const NEVER: Self = Self {
+        key: i64::MIN,
+        shift: 0,
+    };
+
+    /// Whether a split with this test goes right.
+    #[inline]
+    pub(crate) fn right(self, test: i64) -> bool {
+        test.wrapping_shl(self.shift as u32) < self.key
+    }
+}
+
+/// How a split looks at its feature. The order puts slots of a kind together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    Number {
+        missing: Missing,
+        left: bool,
+    },
+    Category,
+    /// At a set that does not fit a word.
+    Wide(Vec<u32>),
+}
+
+/// The slots of a model, by kind; the first is [`Slot::NEVER`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Slots {
-    slots: Vec<(usize, Source)>,
+    numbers: Vec<Number>,
+    /// Features.
+    categories: Vec<usize>,
+    /// Features and sets.
+    wide: Vec<(usize, Vec<u32>)>,
 }
 
-/// How the split reads its slot.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Reading {
-    /// Left if the slot, a double, is at most this.
-    UpTo(f64),
-    /// Left if the bit that the slot names is set.
-    Bit(u64),
+struct Number {
+    feature: usize,
+    /// What zero becomes.
+    zero: f64,
+    /// What NaN becomes.
+    nan: f64,
+}
+
+/// The ways in which the splits of a model look at its features, sorted.
+#[derive(Debug)]
+pub(crate) struct Looks(Vec<(Look, usize)>);
+
+impl Looks {
+    /// Those of all splits, each once.
+    pub(crate) fn of<'a>(splits: impl Iterator<Item = &'a Split>) -> Self {
+        let looks: BTreeSet<_> = splits.map(|split| (look(split).0, split.feature)).collect();
+        Self(looks.into_iter().collect())
+    }
+
+    /// The slot that a split looks at, and the split's test.
+    pub(crate) fn find(&self, split: &Split) -> (usize, i64) {
+        let (look, test) = look(split);
+        // It is there, for a split that `of` was given.
+        let (Ok(index) | Err(index)) = self.0.binary_search(&(look, split.feature));
+        (1 + index, test)
+    }
+
+    /// What fills the slots.
+    pub(crate) fn slots(self) -> Slots {
+        let mut slots = Slots::default();
+        for (look, feature) in self.0 {
+            match look {
+                Look::Number { missing, left } => {
+                    let default = if left {
+                        f64::NEG_INFINITY
+                    } else {
+                        f64::INFINITY
+                    };
+                    let (zero, nan) = match missing {
+                        Missing::None => (0.0, 0.0),
+                        Missing::Zero => (default, default),
+                        Missing::Nan => (0.0, default),
+                    };
+                    slots.numbers.push(Number { feature, zero, nan });
+                }
+                Look::Category => slots.categories.push(feature),
+                Look::Wide(set) => slots.wide.push((feature, set)),
+            }
+        }
+        slots
+    }
+}
+
+fn look(split: &Split) -> (Look, i64) {
+    match &split.test {
+        Test::UpTo {
+            threshold,
+            missing,
+            default_left,
+        } => {
+            let look = Look::Number {
+                missing: *missing,
+                left: *default_left && *missing != Missing::None,
+            };
+            (look, key(*threshold))
+        }
+        Test::OneOf(set) => match one_word(set) {
+            Some(word) => (Look::Category, !word as i64),
+            None => (Look::Wide(set.clone()), 0),
+        },
+    }
 }
 
 impl Slots {
-    /// The slot that a split reads, made if there is none like it, and the way to read it.
-    pub(crate) fn of(&mut self, split: &Split) -> (usize, Reading) {
-        let (source, reading) = match &split.test {
-            Test::UpTo {
-                threshold,
-                missing,
-                default_left: left,
-            } => {
-                let left = *left;
-                let source = match missing {
-                    Missing::None => Source::NanIsZero,
-                    Missing::Nan => Source::Nan { left },
-                    Missing::Zero => Source::Zero { left },
-                };
-                (source, Reading::UpTo(*threshold))
-            }
-            Test::OneOf(set) => match one_word(set) {
-                Some(word) => (Source::Category, Reading::Bit(word)),
-                None => (Source::Outside(set.clone()), Reading::UpTo(0.5)),
-            },
-        };
-        let wanted = (split.feature, source);
-        let index = self.slots.iter().position(|slot| *slot == wanted);
-        let index = index.unwrap_or_else(|| {
-            self.slots.push(wanted);
-            self.slots.len() - 1
-        });
-        (index, reading)
-    }
-
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
-        self.slots.len()
+        1 + self.numbers.len() + self.categories.len() + self.wide.len()
     }
 
-    /// Fills the slots from a row. `row` has all columns, `put` takes each slot's number and bits.
+    /// Fills the slots from a row of all columns; `put` takes each slot's number and content.
     #[inline]
-    pub(crate) fn fill(&self, row: &[f64], mut put: impl FnMut(usize, u64)) {
-        for (index, (feature, source)) in self.slots.iter().enumerate() {
-            let value = row[*feature];
-            put(index, source.bits(value));
+    pub(crate) fn fill(&self, row: &[f64], mut put: impl FnMut(usize, Slot)) {
+        put(0, Slot::NEVER);
+        let mut index = 1;
+        for number in &self.numbers {
+            let key = key(number.of(row[number.feature]));
+            put(index, Slot { key, shift: 0 });
+            index += 1;
+        }
+        for feature in &self.categories {
+            let code = category(row[*feature]).min(NO_CATEGORY);
+            let shift = u64::from(NO_CATEGORY - code);
+            put(index, Slot { key: 0, shift });
+            index += 1;
+        }
+        for (feature, set) in &self.wide {
+            let code = category(row[*feature]);
+            let word = set.get(code as usize / 32);
+            let inside = word.is_some_and(|word| word >> (code % 32) & 1 == 1);
+            let key = i64::from(!inside);
+            put(index, Slot { key, shift: 0 });
+            index += 1;
         }
     }
 }
 
-impl Source {
+impl Number {
     #[inline]
-    fn bits(&self, value: f64) -> u64 {
-        let side = |left| {
-            if left {
-                f64::NEG_INFINITY
-            } else {
-                f64::INFINITY
-            }
-        };
-        // False for NaN too.
-        let other_than_zero = value.abs() > ZERO;
-        let value = match self {
-            Self::NanIsZero if other_than_zero => value,
-            Self::NanIsZero => 0.0,
-            Self::Nan { left } if value.is_nan() => side(*left),
-            Self::Nan { .. } if other_than_zero => value,
-            Self::Nan { .. } => 0.0,
-            Self::Zero { .. } if other_than_zero => value,
-            Self::Zero { left } => side(*left),
-            Self::Category => {
-                return category(value)
-                    .map_or(NO_CATEGORY, u64::from)
-                    .min(NO_CATEGORY);
-            }
-            Self::Outside(set) => {
-                let inside = category(value).is_some_and(|code| {
-                    let word = set.get(code as usize / 32);
-                    word.is_some_and(|word| word >> (code % 32) & 1 == 1)
-                });
-                f64::from(u8::from(!inside))
-            }
-        };
-        value.to_bits()
+    const fn of(&self, value: f64) -> f64 {
+        if value.abs() > ZERO {
+            value
+        } else if value.is_nan() {
+            self.nan
+        } else {
+            self.zero
+        }
     }
 }
 
-/// The category that a value stands for: its whole part, as C++ casts it. NaN and negative numbers are none.
+/// An integer for each double, ordered alike. Both zeros are one.
 #[inline]
-fn category(value: f64) -> Option<u32> {
-    // A whole part of zero has any value above minus one; the cast saturates, and no set reaches that far.
-    (value > -1.0).then_some(value as u32)
+const fn key(value: f64) -> i64 {
+    let bits = (value + 0.0).to_bits() as i64;
+    // Negative numbers ascend as their magnitudes descend.
+    bits ^ (bits >> 63 & i64::MAX)
 }
 
-/// The set as one word, if no category of it is [`NO_CATEGORY`] or above.
+/// The category that a value stands for: its whole part, as C++ casts it. NaN and negative numbers are none: a category
+/// that no set holds.
+#[inline]
+const fn category(value: f64) -> u32 {
+    // Above minus one the whole part is zero or more. The cast saturates, and no set reaches that far.
+    if value > -1.0 { value as u32 } else { u32::MAX }
+}
+
+/// The set as one word, if it holds no category of [`NO_CATEGORY`] or above.
 fn one_word(set: &[u32]) -> Option<u64> {
     let (low, high) = set.split_at(set.len().min(2));
     let word = low
@@ -148,14 +215,14 @@ mod tests {
     #[test]
     fn a_category_is_the_whole_part_and_nan_or_negative_is_none() {
         let cases = [
-            (0.0, Some(0)),
-            (-0.9, Some(0)),
-            (-1.0, None),
-            (2.9, Some(2)),
-            (62.0, Some(62)),
-            (f64::NAN, None),
-            (f64::NEG_INFINITY, None),
-            (1e300, Some(u32::MAX)),
+            (0.0, 0),
+            (-0.9, 0),
+            (-1.0, u32::MAX),
+            (2.9, 2),
+            (62.0, 62),
+            (f64::NAN, u32::MAX),
+            (f64::NEG_INFINITY, u32::MAX),
+            (1e300, u32::MAX),
         ];
         for (value, expected) in cases {
             assert_eq!(category(value), expected, "{value}");
@@ -170,5 +237,24 @@ mod tests {
         assert_eq!(one_word(&[1, 1 << 31]), None);
         assert_eq!(one_word(&[1, 0, 1]), None);
         assert_eq!(one_word(&[1, 0, 0]), Some(1));
+    }
+
+    #[test]
+    fn keys_are_ordered_as_the_numbers_are() {
+        let ascending = [
+            f64::NEG_INFINITY,
+            f64::MIN,
+            -1.0,
+            -1e-300,
+            0.0,
+            5e-324,
+            1.0,
+            1.0_f64.next_up(),
+            f64::MAX,
+            f64::INFINITY,
+        ];
+        assert!(ascending.is_sorted_by(|a, b| key(*a) < key(*b)));
+        assert_eq!(key(-0.0), key(0.0));
+        assert!(i64::MIN < key(f64::NEG_INFINITY));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) enum Test {
 }
 
 /// Which values are missing, and go the default way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Missing {
     /// None; NaN counts as zero.
     None,

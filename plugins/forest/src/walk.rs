@@ -8,6 +8,7 @@
 //! Values are added tree by tree in the model's order, in doubles: the sums are LightGBM's to the last bit.
 
 use crate::layout::{Forest, Node, Root};
+use crate::slots::Slot;
 
 /// Walks side by side.
 const LANES: usize = 8;
@@ -16,10 +17,10 @@ const STACK_SLOTS: usize = 64;
 /// Rows for which a tree is walked while it is in the nearest cache, at most...
 const BLOCK_ROWS: usize = 64;
 /// ... and so many that their slots stay in the nearest cache too (16 KiB).
-const BLOCK_SLOTS: usize = 2_048;
+const BLOCK_SLOTS: usize = 1_024;
 
 /// The slots of eight rows: slot first, so that the rows of one slot lie together.
-type Lanes = [u64; LANES];
+type Lanes = [Slot; LANES];
 
 impl Forest {
     /// The scores of all rows, row by row: sums of leaf values times the slope.
@@ -39,22 +40,22 @@ impl Forest {
 
     /// One row at a time, eight trees side by side.
     fn add_few(&self, features: &[f64], sums: &mut [f64]) {
-        let mut on_stack = [0; STACK_SLOTS];
+        let mut on_stack = [Slot::default(); STACK_SLOTS];
         let mut on_heap;
         let slots = if let Some(slots) = on_stack.get_mut(..self.slots.len()) {
             slots
         } else {
-            on_heap = vec![0; self.slots.len()];
+            on_heap = vec![Slot::default(); self.slots.len()];
             &mut on_heap[..]
         };
         let rows = features.chunks_exact(self.columns);
         for (row, sums) in rows.zip(sums.chunks_exact_mut(self.scores)) {
-            self.slots.fill(row, |slot, bits| slots[slot] = bits);
+            self.slots.fill(row, |index, slot| slots[index] = slot);
             self.add_row(slots, sums);
         }
     }
 
-    fn add_row(&self, slots: &[u64], sums: &mut [f64]) {
+    fn add_row(&self, slots: &[Slot], sums: &mut [f64]) {
         let mut score = 0;
         for roots in self.roots.chunks(LANES) {
             // Lanes without a tree walk the first one again, and are not added.
@@ -65,7 +66,7 @@ impl Forest {
             for _ in 0..deepest(roots) {
                 for at in &mut at {
                     let node = &self.nodes[*at as usize];
-                    *at = node.step(slots[usize::from(node.slot)]);
+                    *at = node.step(slots[node.slot as usize]);
                 }
             }
             for (at, _) in at.iter().zip(roots) {
@@ -83,16 +84,16 @@ impl Forest {
         if features.is_empty() {
             return;
         }
-        let width = self.slots.len().max(1);
+        let width = self.slots.len();
         let groups = (BLOCK_SLOTS / (width * LANES)).clamp(1, BLOCK_ROWS / LANES);
-        let mut slots = vec![[0; LANES]; groups * width];
+        let mut slots = vec![[Slot::default(); LANES]; groups * width];
         let rows = groups * LANES;
         let blocks = features.chunks(rows * self.columns);
         for (block, sums) in blocks.zip(sums.chunks_mut(rows * self.scores)) {
             for (index, row) in block.chunks_exact(self.columns).enumerate() {
                 let group = &mut slots[index / LANES * width..];
                 self.slots
-                    .fill(row, |slot, bits| group[slot][index % LANES] = bits);
+                    .fill(row, |place, slot| group[place][index % LANES] = slot);
             }
             for (tree, root) in self.roots.iter().enumerate() {
                 let groups = slots.chunks_exact(width);
@@ -109,7 +110,7 @@ impl Forest {
         for _ in 0..root.depth {
             for (lane, at) in at.iter_mut().enumerate() {
                 let node = &self.nodes[*at as usize];
-                *at = node.step(slots[usize::from(node.slot)][lane]);
+                *at = node.step(slots[node.slot as usize][lane]);
             }
         }
         for (at, sum) in at.iter().zip(sums.iter_mut().step_by(self.scores)) {
@@ -119,20 +120,16 @@ impl Forest {
 }
 
 impl Node {
-    /// The place after one step, for the bits of this node's slot.
+    /// The place after one step, for this node's slot.
     #[inline]
-    fn step(&self, slot: u64) -> u32 {
-        // Both tests are made and one is taken: no branch to mispredict. Neither means anything for a leaf, whose stride
-        // is zero.
-        let beyond = !(f64::from_bits(slot) <= f64::from_bits(self.test));
-        let outside = self.test.wrapping_shr(slot as u32) & 1 == 0;
-        let right = if self.set == 1 { outside } else { beyond };
-        self.next + (u32::from(right) & u32::from(self.stride))
+    fn step(&self, slot: Slot) -> u32 {
+        // A split is no last node: its children stand after it.
+        self.next.wrapping_add(u32::from(slot.right(self.test)))
     }
 
     #[inline]
     const fn value(&self) -> f64 {
-        f64::from_bits(self.test)
+        f64::from_bits(self.test as u64)
     }
 }
 
