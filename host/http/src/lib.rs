@@ -40,3 +40,6 @@ pub struct App {
     /// Says whether the server is well, and whether it takes new calls.
     pub health: Arc<Health>,
 }
+
+#[cfg(test)]
+mod tests;

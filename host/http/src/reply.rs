@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use foretell_predict::{Answer, PredictError};
-use foretell_types::ErrorKind;
 use foretell_types::compile::Refusal;
+use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -101,6 +101,14 @@ impl Failure {
         }
     }
 
+    /// A part of a protocol that this server leaves out.
+    pub(crate) fn not_implemented(message: &str) -> Self {
+        Self {
+            finer_status: Some(StatusCode::NOT_IMPLEMENTED),
+            ..Self::new(ErrorKind::NotFound, message)
+        }
+    }
+
     /// A defect of ours; `cause` is for the log alone.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         PredictError::Internal(cause.into()).into()
@@ -126,7 +134,7 @@ impl From<PredictError> for Failure {
 pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     let (status, request_id) = (failure.status(), head.call.request_id.as_str());
     let (code, message) = (failure.kind.code(), failure.message.as_str());
-    if status.is_server_error() {
+    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
         let cause = failure.cause.as_deref().unwrap_or(message);
         tracing::warn!(request_id, code, cause, "request failed");
     }
@@ -173,6 +181,18 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
     }
     response
+}
+
+/// The bytes of a whole response, for connections that are turned away before there is a request.
+pub(crate) fn full(request_id: &RequestId) -> String {
+    let error = "too many connections; try again in 1 s";
+    let code = ErrorKind::Overloaded.code();
+    let body = format!(r#"{{"error":"{error}","code":"{code}","request_id":"{request_id}"}}"#);
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+         x-request-id: {request_id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[derive(Serialize)]

@@ -13,20 +13,15 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 mod connection;
 mod pace;
 mod places;
 
-use crate::{App, HttpConfig, Routes, routes};
+use crate::{App, HttpConfig, Routes, extract, reply, routes};
 use connection::Shared;
 use places::Places;
-
-/// What a full server says to one more connection, before it reads anything.
-const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 70\r\n\r\n\
-    {\"error\":\"too many connections; try again in 1 s\",\"code\":\"overloaded\"}";
 
 /// Pause after an error of `accept`, which is mostly a lack of file descriptors that only time repairs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -64,7 +59,7 @@ pub async fn serve(
         shutdown.await;
         health.drain();
         tracing::info!("draining: not ready any more");
-        sleep(drain_delay).await;
+        sleep_until(Instant::now() + drain_delay).await;
     };
     let mut server = Server::new(routes(app, &config), config);
     server.accept_until(&listener, std::pin::pin!(stop)).await;
@@ -113,7 +108,7 @@ impl Server {
                     Ok((stream, peer)) => self.take(stream, peer),
                     Err(error) => {
                         tracing::warn!(%error, "accept failed");
-                        sleep(ACCEPT_PAUSE).await;
+                        sleep_until(Instant::now() + ACCEPT_PAUSE).await;
                     }
                 },
             }
@@ -124,7 +119,7 @@ impl Server {
         let Some(place) = self.places.take(peer.ip()) else {
             self.turned_away += 1;
             // As much as fits the empty send buffer of a new socket, which is all of it; nobody waits for more.
-            let told = stream.try_write(FULL.as_bytes());
+            let told = stream.try_write(reply::full(&extract::generated_id()).as_bytes());
             tracing::debug!(%peer, told = told.is_ok(), "connection turned away");
             return;
         };
@@ -176,20 +171,5 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         && error.is_panic()
     {
         tracing::error!(%error, "a connection's task panicked");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_server_tells_the_length_of_what_it_says() {
-        let (head, body) = FULL.split_once("\r\n\r\n").unwrap();
-        assert!(
-            head.contains(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
     }
 }

@@ -1,16 +1,24 @@
 //! `/livez`, `/readyz`, `/health`: for whatever watches the server.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use foretell_predict::health::Report;
 use foretell_types::ErrorKind;
 use http::Method;
 use serde::Serialize;
 use serde::ser::Serializer;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use warp::{Filter, path};
 
 use super::{Group, Handled, handle, with};
 use crate::App;
 use crate::extract::{Request, request};
 use crate::reply::{self, Failure};
+
+/// How long the public is told the same.
+const FRESH: Duration = Duration::from_secs(1);
 
 pub(super) fn routes(app: &App) -> Group {
     let is_live = path!("livez")
@@ -20,10 +28,16 @@ pub(super) fn routes(app: &App) -> Group {
         .and(request())
         .and(with(app))
         .then(|request, app| handle("/readyz", request, move |request| ready(app, request)));
+    let last = Arc::new(Last::default());
     let report = path!("health")
         .and(request())
         .and(with(app))
-        .then(|request, app| handle("/health", request, move |request| health(app, request)));
+        .then(move |request, app| {
+            let last = Arc::clone(&last);
+            handle("/health", request, move |request| {
+                health(app, request, last)
+            })
+        });
     is_live.or(is_ready).unify().or(report).unify().boxed()
 }
 
@@ -64,34 +78,49 @@ async fn ready(app: App, request: Request) -> Handled {
 
 /// The public sees whether the server is well, any key's holder which checks are, and operators what was seen: that names
 /// other tenants' models.
-async fn health(app: App, request: Request) -> Handled {
+async fn health(app: App, request: Request, last: Arc<Last>) -> Handled {
     get_only(&request)?;
-    let report = app.health.report().await;
     let call = &request.head.call;
-    let body = if call.credentials.is_empty() {
-        Body {
-            status: report.status(),
-            checks: None,
-        }
-    } else {
-        // Who shows a key wants to see the checks, and is told if the key does not open them.
-        let caller = app.manager.caller_of(call).await?;
-        Body {
-            status: report.status(),
-            checks: Some(Checks {
-                report: &report,
-                details: caller.is_operator(),
-            }),
-        }
+    if call.credentials.is_empty() {
+        let status = last.status(&app).await;
+        return Ok(reply::ok(&Status { status }));
+    }
+    // Who shows a key wants to see the checks, and is told if the key does not open them.
+    let caller = app.manager.caller_of(call).await?;
+    let report = app.health.report().await;
+    let checks = Checks {
+        report: &report,
+        details: caller.is_operator(),
     };
-    Ok(reply::ok(&body))
+    Ok(reply::ok(&Body {
+        status: report.status(),
+        checks,
+    }))
+}
+
+/// What was last seen. Each look writes to the disk, and the public may ask as often as it likes.
+#[derive(Default)]
+struct Last(Mutex<Option<(Instant, &'static str)>>);
+
+impl Last {
+    /// The status as of at most a second ago; who asks at the same time waits for the same look.
+    async fn status(&self, app: &App) -> &'static str {
+        let mut last = self.0.lock().await;
+        if let Some((at, status)) = *last
+            && at.elapsed() < FRESH
+        {
+            return status;
+        }
+        let status = app.health.report().await.status();
+        *last = Some((Instant::now(), status));
+        status
+    }
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checks: Option<Checks<'a>>,
+    checks: Checks<'a>,
 }
 
 struct Checks<'a> {

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, with};
+use super::{Group, Handled, handle, to_the_end, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -42,28 +42,34 @@ async fn all(app: App, request: Request, max_json_bytes: u64) -> Handled {
     match head.method {
         Method::GET => {
             let records = app.manager.list_keys(&head.call).await?;
-            Ok(reply::ok(&api::Keys {
-                keys: records.iter().map(api::Key::from).collect(),
-            }))
+            let keys = records.iter().map(api::Key::from).collect();
+            Ok(reply::ok(&api::Keys { keys }))
         }
         Method::POST => {
             let body: api::NewKey = api::read_json(request, max_json_bytes).await?;
-            let issued = app.manager.create_key(&head.call, body.into()).await?;
-            Ok(reply::json(
-                StatusCode::CREATED,
-                &api::IssuedKey::from(&issued),
-            ))
+            to_the_end(async move {
+                let issued = app.manager.create_key(&head.call, body.into()).await?;
+                Ok(reply::json(
+                    StatusCode::CREATED,
+                    &api::IssuedKey::from(&issued),
+                ))
+            })
+            .await?
         }
         _ => Err(Failure::method(&head, "GET, HEAD, POST")),
     }
 }
 
 async fn one(app: App, request: Request, id: Segment) -> Handled {
-    if request.head.method != Method::DELETE {
-        return Err(Failure::method(&request.head, "DELETE"));
+    let head = request.head.clone();
+    if head.method != Method::DELETE {
+        return Err(Failure::method(&head, "DELETE"));
     }
-    let record = app.manager.revoke_key(&request.head.call, &id.0).await?;
-    Ok(reply::ok(&api::Key::from(&record)))
+    to_the_end(async move {
+        let record = app.manager.revoke_key(&head.call, &id.0).await?;
+        Ok(reply::ok(&api::Key::from(&record)))
+    })
+    .await?
 }
 
 async fn rotate(app: App, request: Request, id: Segment, max_json_bytes: u64) -> Handled {
@@ -72,12 +78,15 @@ async fn rotate(app: App, request: Request, id: Segment, max_json_bytes: u64) ->
         return Err(Failure::method(&head, "POST"));
     }
     let body: api::Rotation = api::read_json(request, max_json_bytes).await?;
-    let issued = app
-        .manager
-        .rotate_key(&head.call, &id.0, body.overlap())
-        .await?;
-    Ok(reply::json(
-        StatusCode::CREATED,
-        &api::IssuedKey::from(&issued),
-    ))
+    to_the_end(async move {
+        let issued = app
+            .manager
+            .rotate_key(&head.call, &id.0, body.overlap())
+            .await?;
+        Ok(reply::json(
+            StatusCode::CREATED,
+            &api::IssuedKey::from(&issued),
+        ))
+    })
+    .await?
 }

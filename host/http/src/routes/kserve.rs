@@ -100,6 +100,11 @@ async fn model(
             return predict(app, request, &ModelRef::parse(&name, version.as_deref())?).await;
         }
         Some("predict") => return Err(Failure::method(&request.head, "POST")),
+        Some("explain") => {
+            return Err(Failure::not_implemented(
+                "no model explains its predictions yet",
+            ));
+        }
         Some(verb) => {
             let message = format!(
                 "there is no `:{}` here; models answer `:predict`",

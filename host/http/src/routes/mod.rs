@@ -73,6 +73,20 @@ where
     response
 }
 
+/// Runs an act to its end although its caller may hang up: hyper drops a handler whose connection is gone, and half an act
+/// is what nobody asked for. A panic goes on in the handler.
+async fn to_the_end<T: Send + 'static>(
+    act: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::spawn(act).await {
+        Ok(done) => Ok(done),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Failure::internal(format!("an act was cut off: {error}"))),
+        },
+    }
+}
+
 /// Hands the application to a handler.
 fn with(app: &App) -> impl Filter<Extract = (App,), Error = Infallible> + Clone + use<> {
     let app = app.clone();

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, upload, with};
+use super::{Group, Handled, handle, to_the_end, upload, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -69,17 +69,20 @@ async fn one(app: App, request: Request, model: Segment) -> Handled {
 }
 
 async fn version_of(app: App, request: Request, model: Segment, version: Segment) -> Handled {
-    let call = &request.head.call;
+    let call = request.head.call.clone();
     match request.head.method {
         Method::GET => {
-            let found = app.manager.version(call, &model.0, &version.0).await?;
+            let found = app.manager.version(&call, &model.0, &version.0).await?;
             Ok(reply::ok(&api::version(&found)?))
         }
         Method::PUT => {
-            let upload = app.manager.begin_upload(call, &model.0, &version.0).await?;
-            let call = call.clone();
+            let upload = app
+                .manager
+                .begin_upload(&call, &model.0, &version.0)
+                .await?;
             let upload = upload::receive(request, upload).await?;
-            let published = app.manager.publish(&call, upload).await?;
+            let published =
+                to_the_end(async move { app.manager.publish(&call, upload).await }).await??;
             let status = if published.created {
                 StatusCode::CREATED
             } else {
@@ -88,10 +91,13 @@ async fn version_of(app: App, request: Request, model: Segment, version: Segment
             Ok(reply::json(status, &api::version(&published)?))
         }
         Method::DELETE => {
-            app.manager
-                .delete_version(call, &model.0, &version.0)
-                .await?;
-            Ok(reply::ok(&api::Deleted::version(&model.0, &version.0)))
+            to_the_end(async move {
+                app.manager
+                    .delete_version(&call, &model.0, &version.0)
+                    .await?;
+                Ok(reply::ok(&api::Deleted::version(&model.0, &version.0)))
+            })
+            .await?
         }
         _ => Err(Failure::method(&request.head, "GET, HEAD, PUT, DELETE")),
     }
@@ -103,9 +109,13 @@ async fn traffic(app: App, request: Request, model: Segment, max_json_bytes: u64
         return Err(Failure::method(&head, "PUT"));
     }
     let body: api::Traffic = api::read_json(request, max_json_bytes).await?;
-    let record = app
-        .manager
-        .set_traffic(&head.call, &model.0, body.try_into()?)
-        .await?;
-    Ok(reply::ok(&api::Model::from(&record)))
+    let wanted = body.try_into()?;
+    to_the_end(async move {
+        let record = app
+            .manager
+            .set_traffic(&head.call, &model.0, wanted)
+            .await?;
+        Ok(reply::ok(&api::Model::from(&record)))
+    })
+    .await?
 }

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, with};
+use super::{Group, Handled, handle, to_the_end, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -34,32 +34,37 @@ async fn all(app: App, request: Request, max_json_bytes: u64) -> Handled {
     match head.method {
         Method::GET => {
             let records = app.manager.list_tenants(&head.call).await?;
-            Ok(reply::ok(&api::Tenants {
-                tenants: records.iter().map(api::Tenant::from).collect(),
-            }))
+            let tenants = records.iter().map(api::Tenant::from).collect();
+            Ok(reply::ok(&api::Tenants { tenants }))
         }
         Method::POST => {
             let body: api::NewTenant = api::read_json(request, max_json_bytes).await?;
-            let record = app.manager.create_tenant(&head.call, &body.name).await?;
-            Ok(reply::json(
-                StatusCode::CREATED,
-                &api::Tenant::from(&record),
-            ))
+            to_the_end(async move {
+                let record = app.manager.create_tenant(&head.call, &body.name).await?;
+                Ok(reply::json(
+                    StatusCode::CREATED,
+                    &api::Tenant::from(&record),
+                ))
+            })
+            .await?
         }
         _ => Err(Failure::method(&head, "GET, HEAD, POST")),
     }
 }
 
 async fn one(app: App, request: Request, tenant: Segment) -> Handled {
-    let call = &request.head.call;
+    let call = request.head.call.clone();
     match request.head.method {
         Method::GET => {
-            let record = app.manager.tenant(call, &tenant.0).await?;
+            let record = app.manager.tenant(&call, &tenant.0).await?;
             Ok(reply::ok(&api::Tenant::from(&record)))
         }
         Method::DELETE => {
-            app.manager.delete_tenant(call, &tenant.0).await?;
-            Ok(reply::ok(&api::Deleted::tenant(&tenant.0)))
+            to_the_end(async move {
+                app.manager.delete_tenant(&call, &tenant.0).await?;
+                Ok(reply::ok(&api::Deleted::tenant(&tenant.0)))
+            })
+            .await?
         }
         _ => Err(Failure::method(&request.head, "GET, HEAD, DELETE")),
     }

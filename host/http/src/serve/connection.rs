@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::pace::Pace;
 use crate::{HttpConfig, Peer, Routes};
@@ -42,9 +42,9 @@ pub(super) async fn run(
     mut ending: watch::Receiver<bool>,
 ) {
     let config = &shared.config;
-    let pace = Arc::new(Pace::new(config));
+    let pace = Arc::new(Pace::new(config, Instant::now()));
     let service = service_fn(|mut request: http::Request<Incoming>| {
-        pace.request();
+        pace.request(Instant::now());
         shared.requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         let (routes, pace) = (shared.routes.clone(), Arc::clone(&pace));
@@ -64,7 +64,7 @@ pub(super) async fn run(
         .max_header_size(config.max_header_bytes)
         .serve_connection(io, service);
 
-    let mut alarm = pin!(sleep_until(pace.next_look()));
+    let mut alarm = pin!(sleep_until(pace.next_look(Instant::now())));
     let mut stopping = pin!(async move {
         // The sender lives as long as the server; if it is gone, so is the server.
         let _gone = ending.wait_for(|ending| *ending).await;
@@ -85,7 +85,7 @@ pub(super) async fn run(
             .deadline()
             .is_some_and(|deadline| deadline < alarm.deadline())
         {
-            alarm.as_mut().reset(pace.next_look());
+            alarm.as_mut().reset(pace.next_look(Instant::now()));
         }
         while alarm.as_mut().poll(cx).is_ready() {
             if pace
@@ -94,7 +94,7 @@ pub(super) async fn run(
             {
                 return Poll::Ready(End::TooSlow);
             }
-            alarm.as_mut().reset(pace.next_look());
+            alarm.as_mut().reset(pace.next_look(Instant::now()));
         }
         Poll::Pending
     })
@@ -147,7 +147,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.pace.read();
+            self.pace.read(Instant::now());
         }
         polled
     }
@@ -188,7 +188,7 @@ impl AsyncWrite for Watched {
 impl Watched {
     fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(polled, Poll::Ready(Ok(1..))) {
-            self.pace.wrote();
+            self.pace.wrote(Instant::now());
         }
         polled
     }
@@ -202,7 +202,7 @@ struct Tracked<B> {
 
 impl<B> Drop for Tracked<B> {
     fn drop(&mut self) {
-        self.pace.answered();
+        self.pace.answered(Instant::now());
     }
 }
 

@@ -32,9 +32,9 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A connection that was just made.
-    pub(super) fn new(config: &HttpConfig) -> Self {
+    pub(super) fn new(config: &HttpConfig, now: Instant) -> Self {
         Self {
-            origin: Instant::now(),
+            origin: now,
             state: AtomicU64::new(Phase::Head as u64),
             header_timeout: config.header_timeout,
             idle_timeout: config.idle_timeout,
@@ -42,27 +42,27 @@ impl Pace {
     }
 
     /// Bytes came in.
-    pub(super) fn read(&self) {
+    pub(super) fn read(&self, now: Instant) {
         if self.phase() == Phase::Idle {
-            self.enter(Phase::Head);
+            self.enter(Phase::Head, now);
         }
     }
 
     /// Bytes went out: who takes an answer slowly is not idle.
-    pub(super) fn wrote(&self) {
+    pub(super) fn wrote(&self, now: Instant) {
         if self.phase() == Phase::Idle {
-            self.enter(Phase::Idle);
+            self.enter(Phase::Idle, now);
         }
     }
 
     /// A request's head is complete.
-    pub(super) fn request(&self) {
-        self.enter(Phase::Busy);
+    pub(super) fn request(&self, now: Instant) {
+        self.enter(Phase::Busy, now);
     }
 
     /// The answer is in hyper's hands.
-    pub(super) fn answered(&self) {
-        self.enter(Phase::Idle);
+    pub(super) fn answered(&self, now: Instant) {
+        self.enter(Phase::Idle, now);
     }
 
     /// When the connection will have been silent for too long; `None` while it is our turn.
@@ -77,9 +77,8 @@ impl Pace {
     }
 
     /// When to look again although nothing happens.
-    pub(super) fn next_look(&self) -> Instant {
-        self.deadline()
-            .unwrap_or_else(|| Instant::now() + self.idle_timeout)
+    pub(super) fn next_look(&self, now: Instant) -> Instant {
+        self.deadline().unwrap_or_else(|| now + self.idle_timeout)
     }
 
     fn phase(&self) -> Phase {
@@ -90,8 +89,9 @@ impl Pace {
         }
     }
 
-    fn enter(&self, phase: Phase) {
-        let since = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX >> 2);
+    fn enter(&self, phase: Phase, now: Instant) {
+        let since = now.saturating_duration_since(self.origin).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX >> 2);
         self.state
             .store(since << 2 | phase as u64, Ordering::Relaxed);
     }
@@ -101,38 +101,30 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_head_has_its_time_from_its_first_byte_and_an_idle_connection_more() {
+    #[test]
+    fn a_head_has_its_time_from_its_first_byte_and_an_idle_connection_more() {
         let config = HttpConfig::default();
-        let pace = Pace::new(&config);
         let start = Instant::now();
-        assert_eq!(
-            pace.deadline(),
-            Some(start + config.header_timeout),
-            "a new connection owes a head"
-        );
-        pace.request();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let pace = Pace::new(&config, start);
+        assert_eq!(pace.deadline(), Some(at(5)), "a new connection owes a head");
+        pace.request(at(1));
         assert_eq!(pace.deadline(), None, "it is our turn");
-        pace.read();
+        assert_eq!(pace.next_look(at(1)), at(61));
+        pace.read(at(2));
         assert_eq!(pace.deadline(), None, "a body is no head");
-        tokio::time::advance(Duration::from_secs(100)).await;
-        pace.answered();
-        assert_eq!(pace.deadline(), Some(Instant::now() + config.idle_timeout));
-        tokio::time::advance(Duration::from_secs(10)).await;
-        pace.wrote();
+        pace.answered(at(100));
+        assert_eq!(pace.deadline(), Some(at(160)));
+        pace.wrote(at(110));
         assert_eq!(
             pace.deadline(),
-            Some(Instant::now() + config.idle_timeout),
-            "a slow reader reads"
+            Some(at(170)),
+            "who reads slowly is not idle"
         );
-        pace.read();
-        let first_byte = Instant::now();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        pace.read();
-        assert_eq!(
-            pace.deadline(),
-            Some(first_byte + config.header_timeout),
-            "more bytes buy no time"
-        );
+        pace.read(at(120));
+        pace.read(at(124));
+        assert_eq!(pace.deadline(), Some(at(125)), "more bytes buy no time");
+        pace.wrote(at(124));
+        assert_eq!(pace.deadline(), Some(at(125)));
     }
 }

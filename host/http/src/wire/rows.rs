@@ -86,10 +86,9 @@ impl Serialize for Cell<'_> {
         let range = start..start + width(shape);
         let named = self.labels == Labels::Names && self.declared.role == Role::Label;
         if named && !self.declared.classes.is_empty() && !matches!(elements, Elements::Bytes(_)) {
-            let names = range.map(|at| self.class(at));
             return match shape {
-                [] => names.last().flatten().serialize(serializer),
-                _ => serializer.collect_seq(names),
+                [] => self.class(start).serialize(serializer),
+                _ => serializer.collect_seq(range.map(|at| self.class(at))),
             };
         }
         Shaped {

@@ -266,3 +266,178 @@ fn base64_object(reader: &mut Reader<'_>) -> Result<Vec<u8>, Fault> {
     })?;
     bytes.ok_or_else(|| reader.invalid("an object that stands for bytes has the one key `b64`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(datatype: Datatype, body: &str) -> Result<Nested, String> {
+        let mut reader = Reader::new(body.as_bytes()).unwrap();
+        let nested = read_nested(&mut reader, datatype, Leaf::OrBase64, None)
+            .map_err(|fault| fault.message)?;
+        reader.finish().map_err(|fault| fault.message)?;
+        Ok(nested)
+    }
+
+    fn elements(datatype: Datatype, body: &str) -> Elements {
+        read(datatype, body).unwrap().elements
+    }
+
+    #[test]
+    fn lists_may_be_flat_or_nested_but_even() {
+        let lengths = |body| read(Datatype::Int8, body).map(|nested| nested.lengths);
+        assert_eq!(lengths("[1,2,3]"), Ok(vec![3]));
+        assert_eq!(lengths("[[1,2,3],[4,5,6]]"), Ok(vec![2, 3]));
+        assert_eq!(lengths("[[[1],[2]]]"), Ok(vec![1, 2, 1]));
+        assert_eq!(lengths("[[],[]]"), Ok(vec![2, 0]));
+        assert_eq!(lengths("[]"), Ok(vec![0]));
+        assert_eq!(lengths("7"), Ok(vec![]));
+        for uneven in [
+            "[[1],[2,3]]",
+            "[1,[2]]",
+            "[[1],2]",
+            "[[[1]],[2]]",
+            "[[],1]",
+            "[[],[[]]]",
+        ] {
+            let message = lengths(uneven).unwrap_err();
+            assert!(message.contains("nested unevenly"), "{uneven}: {message}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_exact_to_their_last_bit() {
+        let both = "[18446744073709551615,0,-0,9007199254740993]";
+        assert_eq!(
+            elements(Datatype::Uint64, both),
+            Elements::Uint64(vec![u64::MAX, 0, 0, 9_007_199_254_740_993])
+        );
+        let ends = "[-9223372036854775808,9223372036854775807,-0]";
+        assert_eq!(
+            elements(Datatype::Int64, ends),
+            Elements::Int64(vec![i64::MIN, i64::MAX, 0])
+        );
+        for (datatype, body, expected) in [
+            (
+                Datatype::Uint64,
+                "[18446744073709551616]",
+                "at /0 (byte 21): 18446744073709551616 does not fit UINT64",
+            ),
+            (
+                Datatype::Int8,
+                "[0,128]",
+                "at /1 (byte 6): 128 does not fit INT8",
+            ),
+            (
+                Datatype::Uint8,
+                "[-1]",
+                "at /0 (byte 3): -1 does not fit UINT8",
+            ),
+            (
+                Datatype::Int32,
+                "[1.0]",
+                "at /0 (byte 4): 1.0 stands where INT32 wants a whole number",
+            ),
+            (
+                Datatype::Int32,
+                "[1e2]",
+                "at /0 (byte 4): 1e2 stands where INT32 wants a whole number",
+            ),
+            (
+                Datatype::Int32,
+                "[\"1\"]",
+                "at /0 (byte 1): a text stands where INT32 wants a whole number",
+            ),
+            (
+                Datatype::Int32,
+                "[null]",
+                "at /0 (byte 1): `null` stands where INT32 wants a whole number",
+            ),
+        ] {
+            assert_eq!(read(datatype, body), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn real_numbers_are_rounded_once() {
+        // Halfway between two doubles but for its last digit, and the decimal that is nearest to a single only if it is
+        // not rounded to a double before.
+        let double = elements(Datatype::Fp64, "[9007199254740993.00000000000000000001]");
+        assert_eq!(double, Elements::Fp64(vec![9_007_199_254_740_994.0]));
+        let text = "1.00000005960464477540";
+        let twice = text.parse::<f64>().unwrap() as f32;
+        let Elements::Fp32(singles) = elements(Datatype::Fp32, &format!("[{text}]")) else {
+            panic!("not FP32")
+        };
+        assert_eq!(singles[0], 1.000_000_1);
+        assert_ne!(singles[0], twice, "rounding twice would show here");
+
+        assert_eq!(
+            elements(Datatype::Fp64, "[1e-400,5e-324]"),
+            Elements::Fp64(vec![0.0, 5e-324])
+        );
+        let Elements::Fp64(zeros) = elements(Datatype::Fp64, "[-0,-0.0]") else {
+            panic!("not FP64")
+        };
+        assert!(zeros.iter().all(|zero| zero.is_sign_negative()));
+    }
+
+    #[test]
+    fn what_json_lacks_is_null_and_what_no_float_holds_is_refused() {
+        let Elements::Fp32(values) = elements(Datatype::Fp32, "[null]") else {
+            panic!("not FP32")
+        };
+        assert!(values[0].is_nan());
+        let long = "1".repeat(400);
+        for (datatype, body) in [
+            (Datatype::Fp64, "[1e400]"),
+            (Datatype::Fp64, "[-1e400]"),
+            (Datatype::Fp32, "[1e39]"),
+            (Datatype::Fp64, &format!("[{long}]")),
+        ] {
+            let message = read(datatype, body).unwrap_err();
+            assert!(
+                message.contains(&format!("is outside the range of {datatype}")),
+                "{message}"
+            );
+        }
+        for (body, expected) in [
+            (
+                "[NaN]",
+                "at /0 (byte 1): `NaN` stands where FP64 wants a number",
+            ),
+            (
+                "[-Infinity]",
+                "at /0 (byte 1): `-Infinity` stands where a number should",
+            ),
+            (
+                "[true]",
+                "at /0 (byte 1): `true` stands where FP64 wants a number",
+            ),
+        ] {
+            assert_eq!(read(Datatype::Fp64, body), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn truth_and_bytes_have_their_own_forms() {
+        assert_eq!(
+            elements(Datatype::Bool, "[true,false,1,0]"),
+            Elements::Bool(vec![1, 0, 1, 0])
+        );
+        assert!(
+            read(Datatype::Bool, "[2]").is_err() && read(Datatype::Bool, "[\"true\"]").is_err()
+        );
+        let Elements::Bytes(blobs) = elements(Datatype::Bytes, r#"["a\u0000é",{"b64":"/wA="},""]"#)
+        else {
+            panic!("not BYTES")
+        };
+        assert_eq!(
+            blobs.iter().collect::<Vec<_>>(),
+            ["a\0é".as_bytes(), &[0xff, 0], b""]
+        );
+        for bad in [r#"[{"b64":"?"}]"#, r#"[{"b65":""}]"#, "[{}]", "[1]"] {
+            assert!(read(Datatype::Bytes, bad).is_err(), "{bad}");
+        }
+    }
+}

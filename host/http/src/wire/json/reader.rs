@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
         }
         loop {
             let key = self.string()?;
-            if !seen.add(&key) {
+            if !seen.add(key.clone()) {
                 return Err(self.malformed(&format!("the key `{}` stands twice", shown(&key))));
             }
             self.expect(b':', "`:` after a key")?;
@@ -485,14 +485,14 @@ struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     /// `false` if the key is there already.
-    fn add(&mut self, key: &Cow<'a, str>) -> bool {
+    fn add(&mut self, key: Cow<'a, str>) -> bool {
         if self.many.is_empty() && self.few.len() < FEW_KEYS {
-            let new = !self.few.contains(key);
-            self.few.push(key.clone());
+            let new = !self.few.contains(&key);
+            self.few.push(key);
             return new;
         }
         self.many.extend(self.few.drain(..));
-        self.many.insert(key.clone())
+        self.many.insert(key)
     }
 }
 

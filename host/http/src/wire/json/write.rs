@@ -238,7 +238,7 @@ mod tests {
         ]);
         assert_eq!(
             json(&Flat::all(&reals, Bytes::Text)),
-            "[0.1,1e300,-0.0,5e-324,null,null,0.3333333333333333]"
+            "[0.1,1e+300,-0.0,5e-324,null,null,0.3333333333333333]"
         );
         let singles = Elements::Fp32(vec![0.1, 16_777_216.0]);
         assert_eq!(json(&Flat::all(&singles, Bytes::Text)), "[0.1,16777216.0]");

@@ -1,0 +1,483 @@
+//! A server on loopback: memory stores, a compiler that believes what it is sent, a runner that computes in place.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use foretell_predict::health::{Database, Health};
+use foretell_predict::key::Pepper;
+use foretell_predict::manage::ManagerParts;
+use foretell_predict::{Clock, Identity, Limits, Manager, Predictor, Registry};
+use foretell_types::compile::{
+    CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
+};
+use foretell_types::run::{RunCall, RunError, RunOutcome, Runner, Usage};
+use foretell_types::signature::{
+    Bounds, Column, Domain, Input, Output, Promises, Role, Vocabulary,
+};
+use foretell_types::{Datatype, Elements, Signature, TenantId, Tensor, VersionDigest};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::{App, HttpConfig, Summary, serve};
+
+/// The operator's key of every test server.
+pub(super) const OPERATOR: &str = "operator-key-of-the-tests";
+/// Whatever takes longer than this has failed.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ages at which the model `people` does something else than answer.
+pub(super) mod age {
+    pub(in super::super) const PANICS: u32 = 101;
+    pub(in super::super) const TRAPS: u32 = 102;
+    pub(in super::super) const TOO_LONG: u32 = 103;
+    pub(in super::super) const WAITS: u32 = 104;
+    pub(in super::super) const OVERLOADED: u32 = 105;
+    pub(in super::super) const NOT_A_NUMBER: u32 = 106;
+    pub(in super::super) const REFUSED: u32 = 107;
+    pub(in super::super) const LIES: u32 = 108;
+}
+
+/// A server under test.
+pub(super) struct Host {
+    pub(super) address: SocketAddr,
+    pub(super) gate: Arc<Gate>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<std::io::Result<Summary>>,
+    _uploads: TempDir,
+}
+
+/// Where predictions of the age [`age::WAITS`] wait.
+#[derive(Default)]
+pub(super) struct Gate {
+    pub(super) entered: Notify,
+    pub(super) open: Notify,
+}
+
+impl Host {
+    /// A server with default limits.
+    pub(super) async fn start() -> Self {
+        Self::with(HttpConfig::default(), Limits::default()).await
+    }
+
+    pub(super) async fn with(config: HttpConfig, limits: Limits) -> Self {
+        let stores = foretell_store::memory::stores();
+        let uploads = tempfile::tempdir().unwrap();
+        let clock = Clock::from_fn(|| 1_795_559_696_123);
+        let identity = Arc::new(Identity::new(
+            stores.keys.clone(),
+            stores.tenants.clone(),
+            Pepper::new(&[7; 32]),
+            clock,
+        ));
+        let registry = Arc::new(Registry::new(stores.models.clone()));
+        let gate = Arc::new(Gate::default());
+        let runner: Arc<dyn Runner> = Arc::new(Functions { gate: gate.clone() });
+        let manager = Manager::new(ManagerParts {
+            identity: identity.clone(),
+            registry: registry.clone(),
+            tenants: stores.tenants,
+            keys: stores.keys,
+            models: stores.models,
+            blobs: stores.blobs,
+            compiler: Arc::new(Believer),
+            runner: runner.clone(),
+            limits: limits.clone(),
+            upload_dir: uploads.path().to_owned(),
+        });
+        manager.ensure_operator_key(Some(OPERATOR)).await.unwrap();
+        let app = App {
+            predictor: Arc::new(Predictor::new(identity, registry, runner, &limits)),
+            manager: Arc::new(manager),
+            health: Arc::new(Health::new(vec![Box::new(Database(stores.probe))])),
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, app, config, async move {
+            let _stopped = stopped.await;
+        }));
+        Self {
+            address,
+            gate,
+            stop: Some(stop),
+            server,
+            _uploads: uploads,
+        }
+    }
+
+    /// A server with the tenant `acme`, its key, and the models `people` (a table) and `matrix` (FP32).
+    pub(super) async fn with_models() -> (Self, String) {
+        let host = Self::start().await;
+        let key = host.furnish().await;
+        (host, key)
+    }
+
+    /// Adds tenant, key and models; returns the key.
+    pub(super) async fn furnish(&self) -> String {
+        let key = self.tenant("acme").await;
+        for model in ["people", "matrix"] {
+            let path = format!("/api/models/{model}/versions/1");
+            let reply = self
+                .call(
+                    "PUT",
+                    &path,
+                    &key,
+                    &[("content-type", "application/wasm")],
+                    model.as_bytes(),
+                )
+                .await;
+            assert_eq!(reply.status, 201, "{}", reply.text);
+        }
+        key
+    }
+
+    /// Adds a tenant with a key of every scope.
+    pub(super) async fn tenant(&self, name: &str) -> String {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        assert_eq!(
+            self.call("POST", "/api/tenants", OPERATOR, &[], body.as_bytes())
+                .await
+                .status,
+            201
+        );
+        let path = format!("/tenants/{name}/api/keys");
+        let reply = self
+            .call(
+                "POST",
+                &path,
+                OPERATOR,
+                &[],
+                br#"{"scopes":["infer","models","keys"]}"#,
+            )
+            .await;
+        reply.json()["secret"].as_str().unwrap().to_owned()
+    }
+
+    /// One request on a connection of its own.
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        if !key.is_empty() {
+            head.push_str(&format!("authorization: Bearer {key}\r\n"));
+        }
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let mut wire = head.into_bytes();
+        wire.extend_from_slice(body);
+        Reply::parse(&self.raw(&wire).await, method == "HEAD")
+    }
+
+    pub(super) async fn get(&self, path: &str, key: &str) -> Reply {
+        self.call("GET", path, key, &[], b"").await
+    }
+
+    pub(super) async fn post(&self, path: &str, key: &str, body: &str) -> Reply {
+        self.call("POST", path, key, &[], body.as_bytes()).await
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        timeout(PATIENCE, TcpStream::connect(self.address))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Sends bytes and returns everything that comes until the server closes.
+    pub(super) async fn raw(&self, wire: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect().await;
+        // The server may answer and close before it has everything.
+        let _sent = stream.write_all(wire).await;
+        read_to_close(&mut stream).await
+    }
+
+    /// Asks the server to stop.
+    pub(super) fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).unwrap();
+        }
+    }
+
+    /// Stops the server and waits for its end.
+    pub(super) async fn ended(mut self) -> Summary {
+        self.stop();
+        timeout(PATIENCE, self.server)
+            .await
+            .expect("the server does not end")
+            .unwrap()
+            .unwrap()
+    }
+}
+
+/// Everything that comes until the other side closes.
+pub(super) async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the connection stays open");
+    // A reset after the answer would have lost it on a real network: not accepted here.
+    read.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)));
+    bytes
+}
+
+/// A response.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) text: String,
+}
+
+impl Reply {
+    pub(super) fn parse(bytes: &[u8], head_only: bool) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no response: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let reply = Self {
+            status,
+            head: head.to_owned(),
+            text: body.to_owned(),
+        };
+        if !head_only && let Some(length) = reply.header("content-length") {
+            assert_eq!(
+                length,
+                body.len().to_string(),
+                "one response, whole: {text:?}"
+            );
+        }
+        reply
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The error's code, after a look at the envelope of its surface.
+    pub(super) fn code(&self) -> String {
+        let body = self.json();
+        let id = self.header("x-request-id").unwrap();
+        match self.header("content-type").unwrap() {
+            "application/json" => {
+                assert_eq!(body["request_id"], id);
+                assert!(
+                    body["error"]
+                        .as_str()
+                        .is_some_and(|error| !error.is_empty())
+                );
+                assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
+            }
+            "application/problem+json" => {
+                assert_eq!(body["instance"], id);
+                assert_eq!(body["status"], self.status);
+                assert!(
+                    body["detail"]
+                        .as_str()
+                        .is_some_and(|detail| !detail.is_empty())
+                );
+                let code = body["code"].as_str().unwrap();
+                assert_eq!(body["type"], format!("urn:foretell:error:{code}"));
+            }
+            other => panic!("content type {other}"),
+        }
+        body["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Accepts every upload that does not say `not wasm`.
+struct Believer;
+
+#[async_trait]
+impl Compiler for Believer {
+    async fn prepare(
+        &self,
+        upload: &Upload,
+        progress: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Prepared, CompileError> {
+        progress(Step::Admission);
+        let plugin = std::fs::read(&upload.plugin_file).unwrap();
+        let signature = match plugin.as_slice() {
+            b"not wasm" => {
+                let reason = |subject: &str| {
+                    Refusal::new(
+                        RefusalCode::ImportRefused,
+                        subject,
+                        "plugins get no sockets",
+                    )
+                };
+                return Err(CompileError::Refused(vec![
+                    reason("wasi:sockets/tcp"),
+                    reason("wasi:sockets/udp"),
+                ]));
+            }
+            [b'm', ..] => matrix(),
+            _ => people(),
+        };
+        Ok(Prepared {
+            signature,
+            snapshot: vec![1],
+            code: vec![2],
+        })
+    }
+}
+
+fn people() -> Signature {
+    let column = |name: &str, domain, absent| Column {
+        name: name.into(),
+        doc: String::new(),
+        domain,
+        absent,
+    };
+    let bounds = Bounds {
+        min: 0.0,
+        max: 120.0,
+    };
+    let jobs = Vocabulary {
+        values: vec!["admin".into(), "services".into()],
+        unseen: None,
+    };
+    let output = |name: &str, datatype, role, classes: &[&str]| Output {
+        name: name.into(),
+        doc: String::new(),
+        datatype,
+        shape: vec![-1],
+        role,
+        classes: classes.iter().map(|class| (*class).into()).collect(),
+    };
+    Signature {
+        doc: "older people say yes".into(),
+        inputs: vec![Input {
+            name: "features".into(),
+            doc: String::new(),
+            datatype: Datatype::Fp64,
+            shape: vec![-1, 2],
+            columns: vec![
+                column("age", Domain::Integer(bounds), None),
+                column("job", Domain::Category(jobs), Some(1.0)),
+            ],
+        }],
+        outputs: vec![
+            output("probability", Datatype::Fp64, Role::Prediction, &[]),
+            output("label", Datatype::Uint32, Role::Label, &["no", "yes"]),
+        ],
+        examples: vec![],
+        promises: Promises::default(),
+    }
+}
+
+fn matrix() -> Signature {
+    let input = Input {
+        name: "x".into(),
+        doc: String::new(),
+        datatype: Datatype::Fp32,
+        shape: vec![-1, 2],
+        columns: vec![],
+    };
+    let output = Output {
+        name: "y".into(),
+        doc: String::new(),
+        datatype: Datatype::Fp32,
+        shape: vec![-1, 2],
+        role: Role::Prediction,
+        classes: vec![],
+    };
+    Signature {
+        doc: String::new(),
+        inputs: vec![input],
+        outputs: vec![output],
+        examples: vec![],
+        promises: Promises::default(),
+    }
+}
+
+/// `people`: probability = age / 100, label yes from 50. `matrix`: returns what it gets.
+struct Functions {
+    gate: Arc<Gate>,
+}
+
+#[async_trait]
+impl Runner for Functions {
+    async fn run(&self, call: RunCall) -> RunOutcome {
+        let input = &call.inputs.inputs()[0];
+        let result = match input.elements() {
+            Elements::Fp64(features) => self.people(features).await,
+            _ => Ok(vec![input.clone()]),
+        };
+        let usage = Usage {
+            queued: Duration::from_micros(1_500),
+            compute: Duration::from_micros(2_250),
+        };
+        RunOutcome { result, usage }
+    }
+
+    fn forget(&self, _: &TenantId, _: &VersionDigest) {}
+}
+
+impl Functions {
+    async fn people(&self, features: &[f64]) -> Result<Vec<Tensor>, RunError> {
+        match features[0] as u32 {
+            age::PANICS => panic!("a defect of the tests' runner"),
+            age::TRAPS => return Err(RunError::Trapped("unreachable: secret words".into())),
+            age::TOO_LONG => {
+                return Err(RunError::Deadline {
+                    deadline: Duration::from_millis(250),
+                });
+            }
+            age::OVERLOADED => {
+                return Err(RunError::Overloaded {
+                    waited: Duration::from_millis(10),
+                });
+            }
+            age::REFUSED => {
+                let message = "nobody is so old".into();
+                return Err(RunError::Refused {
+                    message,
+                    input: 0,
+                    row: None,
+                    column: None,
+                });
+            }
+            age::LIES => return Ok(vec![]),
+            age::WAITS => {
+                self.gate.entered.notify_one();
+                self.gate.open.notified().await;
+            }
+            _ => {}
+        }
+        let ages = || features.iter().step_by(2);
+        let rows = u32::try_from(features.len() / 2).unwrap();
+        let probability = ages().map(|age| {
+            if *age == f64::from(age::NOT_A_NUMBER) {
+                f64::NAN
+            } else {
+                age / 100.0
+            }
+        });
+        let label = ages().map(|age| u32::from(*age >= 50.0));
+        Ok(vec![
+            Tensor::new(vec![rows], Elements::Fp64(probability.collect())).unwrap(),
+            Tensor::new(vec![rows], Elements::Uint32(label.collect())).unwrap(),
+        ])
+    }
+}
