@@ -12,7 +12,7 @@ ls
 cargo test --quiet
 component=$(foretell plugin build .)
 echo "$component: $(($(wc -c <"$component") / 1024)) KiB"
-foretell plugin check "$component"
+foretell plugin check "$component" --artifact weights.txt
 
 start_server
 export FORETELL_KEY=$operator

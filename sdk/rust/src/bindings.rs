@@ -1,5 +1,14 @@
 //! The generated side of the plugin interface, and the moves between its types and ours.
 //!
+//! `bindings/generated.rs` is what wit-bindgen makes of `wit/`. It is committed rather than made by a macro because the
+//! generator would be most of what a plugin compiles. The host holds every finished component against `wit/`, so a copy
+//! that is not true to it fails at the first `foretell plugin check`. To make it anew, for a new track of the interface, with wit-bindgen-cli 0.63.0:
+//!
+//! ```text
+//! wit-bindgen rust wit --world predictor --generate-all --format --pub-export-macro \
+//!     --export-macro-name __export_bindings --default-bindings-module ::foretell_sdk::__private::bindings
+//! ```
+//!
 //! Nothing else names a generated type. A tensor's vectors are moved from one type to the other: no element is looked
 //! at. Everything else here runs once, at upload.
 
@@ -8,18 +17,15 @@ use crate::settings::{SettingValue, Settings};
 use crate::signature as ours;
 use crate::tensor::{self, Elements};
 
-mod generated {
-    #![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
-
-    wit_bindgen::generate!({
-        path: "wit",
-        world: "predictor",
-        pub_export_macro: true,
-        export_macro_name: "__export_bindings",
-        default_bindings_module: "::foretell_sdk::__private::bindings",
-        generate_all,
-    });
-}
+#[rustfmt::skip]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::all,
+    reason = "generated"
+)]
+mod generated;
 
 pub use generated::__export_bindings;
 pub use generated::exports;

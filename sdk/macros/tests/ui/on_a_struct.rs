@@ -1,0 +1,6 @@
+use foretell_sdk::prelude::*;
+
+#[predictor]
+struct Model;
+
+fn main() {}
