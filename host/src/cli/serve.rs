@@ -1,0 +1,114 @@
+//! `serve`: the server, until a signal stops it.
+
+use std::net::{SocketAddr, TcpListener};
+
+use clap::Args;
+
+use super::config::Source;
+use super::exit::{Exit, Failure};
+use super::{Context, output};
+use crate::config::{Config, Loaded};
+use crate::folder::{DataFolder, FolderError};
+use crate::lock::LockError;
+use crate::telemetry::{self, Colour};
+use crate::wire::{House, StartError};
+use crate::{limits, shutdown};
+
+/// Starts the server. Without any configuration it makes ./foretell-data, an operator's key, and listens on
+/// 127.0.0.1:5000.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Serve {
+    pub(super) fn execute(self, context: &Context) -> Result<(), Failure> {
+        let Loaded { config, notes, .. } = self.source.load(&context.environment)?;
+        let colour = match context.environment.get("NO_COLOR") {
+            Some(_) => Colour::Never,
+            None => Colour::Auto,
+        };
+        telemetry::start(&config.logging, colour);
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        let files = limits::raise_open_files();
+        if files < limits::ENOUGH_FILES {
+            tracing::warn!(
+                files,
+                "few open files are allowed; raise the hard limit (LimitNOFILE, ulimit -Hn)"
+            );
+        }
+        // The folder before the port: whoever starts a second server should learn about the first one.
+        let folder =
+            DataFolder::open(&config.server.data_dir).map_err(|error| folder_failure(&error))?;
+        let listener = bind(config.server.listen)?;
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Os, format_args!("async runtime: {error}")))?
+            .block_on(serve(config, folder, listener))
+    }
+}
+
+async fn serve(config: Config, folder: DataFolder, listener: TcpListener) -> Result<(), Failure> {
+    // Before anything slow: a signal during the start must stop it cleanly, too.
+    let shutdown = shutdown::on_signal()
+        .map_err(|error| Failure::new(Exit::Os, format_args!("signal handlers: {error}")))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::io("the listener", &error))?;
+    let data_dir = folder.path().display().to_string();
+    let mut house = House::open(config, folder)
+        .await
+        .map_err(|error| start_failure(&error))?;
+    if let Some(secret) = house.take_new_operator_key() {
+        output::note(format_args!(
+            "first start: data folder {data_dir}\n\
+             operator key, shown this once: {secret}\n\
+             next: export FORETELL_KEY={secret}; foretell --url http://{address} tenant create NAME"
+        ));
+    }
+    output::note(format_args!("listening on http://{address}"));
+    house
+        .serve(listener, shutdown)
+        .await
+        .map_err(|error| Failure::io("the listener", &error))
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        use std::io::ErrorKind;
+        let exit = match error.kind() {
+            ErrorKind::PermissionDenied => Exit::NoPermission,
+            ErrorKind::AddrNotAvailable => Exit::Config,
+            _ => Exit::Unavailable,
+        };
+        Failure::new(
+            exit,
+            format_args!("cannot listen on {address}: {error}; choose another with --listen"),
+        )
+    })
+}
+
+fn folder_failure(error: &FolderError) -> Failure {
+    let exit = match error {
+        FolderError::Lock(LockError::Held { .. }) => Exit::Unavailable,
+        FolderError::Lock(LockError::Io { .. }) | FolderError::Io { .. } => Exit::CannotCreate,
+    };
+    Failure::new(exit, error)
+}
+
+fn start_failure(error: &StartError) -> Failure {
+    let exit = match error {
+        StartError::Secrets(_) | StartError::Store(foretell_store::StoreError::Corrupt(_)) => {
+            Exit::Data
+        }
+        StartError::Store(foretell_store::StoreError::Unsupported(_))
+        | StartError::OperatorKey(_) => Exit::Config,
+        StartError::Store(_) => Exit::Io,
+        StartError::Engine(_) | StartError::Worker(_) => Exit::Os,
+    };
+    Failure::new(exit, error)
+}

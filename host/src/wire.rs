@@ -1,0 +1,272 @@
+//! Where the rooms meet: stores, engine, corridor and transport. The one file that names them all.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use foretell_engine::{Engine, EngineConfig, EngineError};
+use foretell_http::{App, HttpConfig};
+use foretell_predict::health::{Check, Database, Health, StoredModels};
+use foretell_predict::key::Pepper;
+use foretell_predict::manage::{ManagerParts, OperatorKey};
+use foretell_predict::{Clock, Identity, Limits, Manager, PredictError, Predictor, Registry};
+use foretell_store::{StoreError, Stores};
+use foretell_types::compile::Compiler;
+use foretell_types::run::Runner;
+use thiserror::Error;
+
+use crate::config::{Config, Predictions, Sandbox, Server, Uploads};
+use crate::folder::DataFolder;
+use crate::health::{DiskSpace, MemoryUsage};
+use crate::secrets::{Secrets, SecretsError};
+
+/// A server that is ready to serve.
+pub struct House {
+    app: App,
+    http: HttpConfig,
+    new_operator_key: Option<String>,
+    /// Held to the end: the lock on the data folder.
+    _folder: DataFolder,
+}
+
+/// Why a server does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The secrets of the data folder.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine.
+    #[error("the engine: {0}")]
+    Engine(#[from] EngineError),
+    /// The compile worker is this program itself, and the system does not say where that lies.
+    #[error("this program's own path, for the compile worker: {0}")]
+    Worker(io::Error),
+    /// The operator's key.
+    #[error("the operator's key: {0}")]
+    OperatorKey(PredictError),
+}
+
+impl House {
+    /// Opens everything that a server needs.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left half made.
+    pub async fn open(config: Config, folder: DataFolder) -> Result<Self, StartError> {
+        let secrets = Secrets::of(folder.path())?;
+        let stores = open_stores(&config, folder.path()).await?;
+        let worker = worker_command(&config)?;
+        let engine_config = engine_config(
+            &config.sandbox,
+            &config.uploads,
+            worker,
+            &secrets,
+            folder.uploads(),
+        );
+        let engine = Engine::new(engine_config, Arc::clone(&stores.blobs))?;
+        let limits = limits(&config);
+        let health = Arc::new(Health::new(checks(&stores, &config, folder.path())));
+
+        let identity = Arc::new(Identity::new(
+            Arc::clone(&stores.keys),
+            Arc::clone(&stores.tenants),
+            Pepper::new(&secrets.pepper),
+            Clock::system(),
+        ));
+        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
+        let runner: Arc<dyn Runner> = Arc::clone(&engine) as _;
+        let predictor = Arc::new(Predictor::new(
+            Arc::clone(&identity),
+            Arc::clone(&registry),
+            Arc::clone(&runner),
+            &limits,
+        ));
+        let manager = Arc::new(Manager::new(ManagerParts {
+            identity,
+            registry,
+            tenants: stores.tenants,
+            keys: stores.keys,
+            models: stores.models,
+            blobs: stores.blobs,
+            compiler: engine as Arc<dyn Compiler>,
+            runner,
+            limits,
+            upload_dir: folder.uploads(),
+        }));
+        let configured = config.security.admin_key.as_ref().map(|key| key.reveal());
+        let operator = manager
+            .ensure_operator_key(configured)
+            .await
+            .map_err(StartError::OperatorKey)?;
+        Ok(Self {
+            app: App {
+                predictor,
+                manager,
+                health,
+            },
+            http: http_config(&config.server),
+            new_operator_key: match operator {
+                OperatorKey::Created(secret) => Some(secret.expose().to_owned()),
+                OperatorKey::Configured | OperatorKey::Existing => None,
+            },
+            _folder: folder,
+        })
+    }
+
+    /// The operator's key, if this start made one: to be shown once, and not kept.
+    pub fn take_new_operator_key(&mut self) -> Option<String> {
+        self.new_operator_key.take()
+    }
+
+    /// Serves until `shutdown` completes, and drains.
+    ///
+    /// # Errors
+    /// If the listener cannot be used.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let summary = foretell_http::serve(listener, self.app, self.http, shutdown).await?;
+        tracing::info!(
+            connections = summary.connections,
+            requests = summary.requests,
+            cut_off = summary.cut_off,
+            drained_in_ms = u64::try_from(summary.drained_in.as_millis()).unwrap_or(u64::MAX),
+            "stopped"
+        );
+        Ok(())
+    }
+}
+
+async fn open_stores(config: &Config, data_dir: &Path) -> Result<Stores, StoreError> {
+    let (url, data_dir) = (config.database.url.clone(), data_dir.to_owned());
+    let pool_size = config.database.pool_size;
+    let opened = tokio::task::spawn_blocking(move || {
+        foretell_store::open(url.as_str(), &data_dir, pool_size)
+    });
+    let stores = opened
+        .await
+        .map_err(|error| StoreError::Unavailable(error.to_string()))??;
+    // What uploads, deletions and tenants left behind when the process ended in their midst.
+    let swept = stores.sweep_blobs().await?;
+    if swept.removed > 0 {
+        tracing::info!(
+            removed = swept.removed,
+            kept = swept.kept,
+            "stored content without owner is removed"
+        );
+    }
+    Ok(stores)
+}
+
+/// This program, unless one that embeds the server names another.
+fn worker_command(config: &Config) -> Result<Vec<OsString>, StartError> {
+    if config.worker_command.is_empty() {
+        own_worker_command().map_err(StartError::Worker)
+    } else {
+        Ok(config.worker_command.clone())
+    }
+}
+
+/// This program's own `compile-worker`.
+///
+/// # Errors
+/// If the system does not say where this program lies.
+pub fn own_worker_command() -> io::Result<Vec<OsString>> {
+    Ok(vec![
+        std::env::current_exe()?.into(),
+        "compile-worker".into(),
+    ])
+}
+
+fn engine_config(
+    sandbox: &Sandbox,
+    uploads: &Uploads,
+    worker: Vec<OsString>,
+    secrets: &Secrets,
+    scratch: std::path::PathBuf,
+) -> EngineConfig {
+    let mut config = EngineConfig::new(worker, secrets.code_mac, scratch);
+    config.pool.instances = sandbox.instances;
+    config.pool.max_idle = sandbox.instances / 2;
+    config.pool.max_memory_bytes = u64::from(sandbox.memory_ceiling_mib) << 20;
+    if sandbox.lanes > 0 {
+        config.lanes.threads = sandbox.lanes;
+        config.lanes.threads_per_tenant = (sandbox.lanes / 2).max(1);
+        config.lanes.threads_for_long = (sandbox.lanes * 3 / 4).max(1);
+    }
+    config.compile.cpu_seconds = uploads.compile_cpu.as_secs();
+    config.compile.wall = uploads.compile_wall;
+    config.compile.data_bytes = uploads.compile_memory.0;
+    if uploads.compile_concurrency > 0 {
+        config.compile.workers = uploads.compile_concurrency;
+    }
+    config
+}
+
+fn limits(config: &Config) -> Limits {
+    let Config {
+        predictions,
+        sandbox,
+        uploads,
+        security,
+        ..
+    } = config;
+    let Predictions {
+        max_body,
+        max_concurrent,
+        max_concurrent_per_tenant,
+        max_rows,
+        max_rows_ceiling,
+    } = predictions;
+    Limits {
+        max_body_bytes: max_body.0,
+        max_concurrent: *max_concurrent,
+        max_concurrent_per_tenant: *max_concurrent_per_tenant,
+        max_plugin_bytes: uploads.max_plugin.0,
+        max_artifact_bytes: uploads.max_artifact.0,
+        default_max_rows: *max_rows,
+        max_rows_ceiling: *max_rows_ceiling,
+        default_deadline_ms: sandbox.deadline_ms,
+        deadline_ceiling_ms: sandbox.deadline_ceiling_ms,
+        default_memory_mib: sandbox.memory_mib,
+        memory_ceiling_mib: sandbox.memory_ceiling_mib,
+        default_key_days: security.key_days,
+    }
+}
+
+fn http_config(server: &Server) -> HttpConfig {
+    HttpConfig {
+        max_connections: server.max_connections,
+        max_connections_per_address: server.max_connections_per_ip,
+        trusted_proxies: server.trusted_proxies.0.clone(),
+        header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        drain_delay: server.drain_delay,
+        drain_grace: server.drain_grace,
+        ..HttpConfig::default()
+    }
+}
+
+fn checks(stores: &Stores, config: &Config, data_dir: &Path) -> Vec<Box<dyn Check>> {
+    vec![
+        Box::new(Database(Arc::clone(&stores.probe))),
+        Box::new(StoredModels {
+            tenants: Arc::clone(&stores.tenants),
+            models: Arc::clone(&stores.models),
+            blobs: Arc::clone(&stores.blobs),
+        }),
+        Box::new(DiskSpace {
+            folder: data_dir.to_owned(),
+            min_free_bytes: config.health.min_free_disk.0,
+        }),
+        Box::new(MemoryUsage {
+            max_bytes: config.health.max_memory.0,
+        }),
+    ]
+}
