@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use foretell_predict::health::Report;
 use foretell_types::ErrorKind;
-use http::Method;
 use serde::Serialize;
 use serde::ser::Serializer;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, with};
+use super::{Group, Handled, get_only, handle, with};
 use crate::App;
 use crate::extract::{Request, request};
 use crate::reply::{self, Failure};
@@ -52,14 +51,6 @@ pub(super) fn draining() -> Failure {
 #[derive(Serialize)]
 struct Status {
     status: &'static str,
-}
-
-fn get_only(request: &Request) -> Result<(), Failure> {
-    if request.head.method == Method::GET {
-        Ok(())
-    } else {
-        Err(Failure::method(&request.head, "GET, HEAD"))
-    }
 }
 
 async fn live(request: Request) -> Handled {

@@ -5,7 +5,7 @@ use foretell_types::ErrorKind;
 use http::Method;
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, with};
+use super::{Group, Handled, get_only, handle, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -69,14 +69,6 @@ fn split_verb(segment: &Segment) -> (String, Option<String>) {
 async fn alive(request: Request) -> Handled {
     get_only(&request)?;
     Ok(reply::ok(&kserve::Alive::YES))
-}
-
-fn get_only(request: &Request) -> Result<(), Failure> {
-    if request.head.method == Method::GET {
-        Ok(())
-    } else {
-        Err(Failure::method(&request.head, "GET, HEAD"))
-    }
 }
 
 async fn models(app: App, request: Request) -> Handled {

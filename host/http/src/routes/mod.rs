@@ -17,6 +17,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
+use http::Method;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
@@ -71,6 +72,15 @@ where
     };
     response.extensions_mut().insert(Template(template));
     response
+}
+
+/// For paths that are only read.
+fn get_only(request: &Request) -> Result<(), Failure> {
+    if request.head.method == Method::GET {
+        Ok(())
+    } else {
+        Err(Failure::method(&request.head, "GET, HEAD"))
+    }
 }
 
 /// Runs an act to its end although its caller may hang up: hyper drops a handler whose connection is gone, and half an act

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, to_the_end, upload, with};
+use super::{Group, Handled, get_only, handle, to_the_end, upload, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -51,9 +51,7 @@ pub(super) fn routes(app: &App, max_json_bytes: u64) -> Group {
 }
 
 async fn list(app: App, request: Request) -> Handled {
-    if request.head.method != Method::GET {
-        return Err(Failure::method(&request.head, "GET, HEAD"));
-    }
+    get_only(&request)?;
     let records = app.manager.list_models(&request.head.call).await?;
     Ok(reply::ok(&api::Models {
         models: records.iter().map(api::Model::from).collect(),
@@ -61,9 +59,7 @@ async fn list(app: App, request: Request) -> Handled {
 }
 
 async fn one(app: App, request: Request, model: Segment) -> Handled {
-    if request.head.method != Method::GET {
-        return Err(Failure::method(&request.head, "GET, HEAD"));
-    }
+    get_only(&request)?;
     let record = app.manager.model(&request.head.call, &model.0).await?;
     Ok(reply::ok(&api::Model::from(&record)))
 }

@@ -5,7 +5,7 @@ use foretell_types::ErrorKind;
 use http::Method;
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, with};
+use super::{Group, Handled, get_only, handle, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -132,14 +132,6 @@ fn reference(model: &Segment, version: Option<&Segment>) -> Result<ModelRef, Fai
         &model.0,
         version.map(|version| version.0.as_str()),
     )?)
-}
-
-fn get_only(request: &Request) -> Result<(), Failure> {
-    if request.head.method == Method::GET {
-        Ok(())
-    } else {
-        Err(Failure::method(&request.head, "GET, HEAD"))
-    }
 }
 
 async fn infer(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {

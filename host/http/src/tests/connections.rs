@@ -314,6 +314,37 @@ async fn requests_follow_each_other_on_one_connection() {
 }
 
 #[tokio::test]
+async fn a_caller_that_does_not_read_its_answer_is_let_go() {
+    let config = HttpConfig {
+        idle_timeout: Duration::from_millis(200),
+        drain_grace: PATIENCE * 2,
+        ..HttpConfig::default()
+    };
+    let mut host = Host::with(config, Limits::default()).await;
+    let key = host.tenant("acme").await;
+    let path = "/api/models/m/versions/1";
+    let put = host.call("PUT", path, &key, &[], b"wordy").await;
+    assert_eq!(put.status, 201);
+    let mut deaf = host.connect().await;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {key}\r\n\r\n");
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    let mut begin = [0; 12];
+    timeout(PATIENCE, deaf.read_exact(&mut begin))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    // The drain waits for every connection; this one would keep it for as long as its caller likes.
+    host.stop();
+    assert_eq!(host.ended().await.cut_off, 0);
+    let mut rest = Vec::new();
+    let _end_or_reset = timeout(PATIENCE, deaf.read_to_end(&mut rest))
+        .await
+        .unwrap();
+    assert!(rest.len() < put.text.len(), "the whole answer was taken");
+}
+
+#[tokio::test]
 async fn a_full_server_says_so() {
     let config = HttpConfig {
         max_connections: 1,

@@ -1,7 +1,7 @@
 //! A reader of JSON that is asked for what should come next.
 //!
 //! Exactly RFC 8259, in UTF-8 without byte order mark, and stricter where two readers could understand different things:
-//! duplicate keys are refused, and so is what is nested deeper than [`MAX_DEPTH`].
+//! duplicate keys are refused, and so is what is nested deeper than [`MAX_DEPTH`] or has more than [`MAX_KEYS`] keys.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,6 +14,9 @@ use crate::text::shown;
 
 /// Arrays and objects within each other, at most.
 pub(crate) const MAX_DEPTH: usize = 64;
+
+/// Keys of an object, at most: far more than any model has features, and few enough to be looked at in milliseconds.
+const MAX_KEYS: usize = 1 << 16;
 
 /// Keys of an object that are compared one by one; beyond it they are hashed.
 const FEW_KEYS: usize = 16;
@@ -155,6 +158,9 @@ impl<'a> Reader<'a> {
         }
         loop {
             let key = self.string()?;
+            if seen.len() >= MAX_KEYS {
+                return Err(self.malformed(&format!("an object has more than {MAX_KEYS} keys")));
+            }
             if !seen.add(key.clone()) {
                 return Err(self.malformed(&format!("the key `{}` stands twice", shown(&key))));
             }
@@ -484,6 +490,10 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
+
     /// `false` if the key is there already.
     fn add(&mut self, key: Cow<'a, str>) -> bool {
         if self.many.is_empty() && self.few.len() < FEW_KEYS {

@@ -7,7 +7,7 @@ use foretell_types::signature::NamedTensor;
 use foretell_types::{Datatype, Signature, Tensor, tensor};
 
 use crate::text::shown;
-use crate::wire::json::{Fault, Leaf, Mark, Reader, read_nested};
+use crate::wire::json::{Fault, Leaf, Mark, Nested, Reader, read_nested};
 
 /// Characters of a caller's request id, at most: it is echoed.
 const MAX_ID_CHARS: usize = 1_024;
@@ -92,7 +92,7 @@ struct Fields<'a> {
 enum Data {
     /// Where it stands: what it is was not known yet.
     At(Mark),
-    Read(crate::wire::json::Nested),
+    Read(Nested),
 }
 
 fn tensor(reader: &mut Reader<'_>) -> Result<NamedTensor, Fault> {
@@ -194,7 +194,7 @@ fn shape(reader: &mut Reader<'_>) -> Result<Vec<u32>, Fault> {
 }
 
 /// Reads the data of a tensor whose name and datatype are known.
-fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Result<crate::wire::json::Nested, Fault> {
+fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Result<Nested, Fault> {
     let (Some(name), Some(datatype)) = (&fields.name, fields.datatype) else {
         return Err(reader.malformed("a tensor lacks `name` or `datatype`"));
     };
