@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -43,10 +43,15 @@ pub(super) async fn run(
 ) {
     let config = &shared.config;
     let pace = Arc::new(Pace::new(config, Instant::now()));
+    // Of the last request.
+    let body_was_read = Arc::new(AtomicBool::new(true));
     let service = service_fn(|mut request: http::Request<Incoming>| {
         pace.request(Instant::now());
         shared.requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
+        body_was_read.store(request.body().is_end_stream(), Ordering::Relaxed);
+        let was_read = Arc::clone(&body_was_read);
+        let request = request.map(|body| Noted { body, was_read });
         let (routes, pace) = (shared.routes.clone(), Arc::clone(&pace));
         Box::pin(async move {
             let response = routes.answer(request).await;
@@ -70,11 +75,9 @@ pub(super) async fn run(
         let _gone = ending.wait_for(|ending| *ending).await;
     });
     let mut told = false;
-    let mut told_between_requests = false;
     let end = poll_fn(|cx| {
         if !told && stopping.as_mut().poll(cx).is_ready() {
             told = true;
-            told_between_requests = pace.deadline().is_some();
             Pin::new(&mut connection).graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
@@ -102,12 +105,17 @@ pub(super) async fn run(
     match end {
         End::TooSlow => tracing::debug!(%peer, "connection was silent for too long"),
         End::Done(result) => {
-            if let Err(error) = result {
+            if let Err(error) = &result {
                 tracing::debug!(%peer, %error, "connection failed");
             }
-            // Between two requests nothing is on its way that would have to be discarded.
-            if !told_between_requests {
-                linger(connection.into_parts().io.into_inner().stream).await;
+            let parts = connection.into_parts();
+            let stream = parts.io.into_inner().stream;
+            let unread = result.is_err()
+                || !body_was_read.load(Ordering::Relaxed)
+                || !parts.read_buf.is_empty()
+                || stream.try_read(&mut [0]).is_ok_and(|read| read > 0);
+            if unread {
+                linger(stream).await;
             }
         }
     }
@@ -191,6 +199,36 @@ impl Watched {
             self.pace.wrote(Instant::now());
         }
         polled
+    }
+}
+
+/// A request's body that notes when it was read to its end.
+struct Noted {
+    body: Incoming,
+    was_read: Arc<AtomicBool>,
+}
+
+impl Body for Noted {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.was_read.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
