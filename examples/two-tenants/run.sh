@@ -26,13 +26,13 @@ same "Bob's status for a name that nobody has" "$(status "$bob" POST /api/predic
 same "the code of both" "$(text code <"$scratch/body")" "$hidden"
 
 # Bob may take the same name for a model of his own.
-digits=$root/models/churn/1
+churn=$root/models/churn/1
 mkdir -p "$scratch/models/iris"
-cp -r "$digits" "$scratch/models/iris/1"
+cp -r "$churn" "$scratch/models/iris/1"
 sed -i -E 's/^name = .*/name = "iris"/; s#^crate = .*#crate = "'"$root"'/plugins/linear"#' "$scratch/models/iris/1/model.toml"
 FORETELL_KEY=$bob foretell model push "$scratch/models/iris/1"
-same "Bob's status now" "$(status "$bob" POST /api/predict/iris "$digits/sample.request.json")" 200
-same "Bob's label" "$(text label <"$scratch/body")" "$(text label <"$digits/sample.response.json")"
+same "Bob's status now" "$(status "$bob" POST /api/predict/iris "$churn/sample.request.json")" 200
+same "Bob's label" "$(text label <"$scratch/body")" "$(text label <"$churn/sample.response.json")"
 
 # Ada's is untouched by it.
 same "Ada's status still" "$(status "$ada" POST /api/predict/iris "$iris/sample.request.json")" 200
