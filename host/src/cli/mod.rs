@@ -54,12 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// A prediction host: customers upload models as WebAssembly plugins, callers get predictions over HTTP.
 #[derive(Debug, Parser)]
-#[command(
-    name = "foretell",
-    version,
-    propagate_version = true,
-    max_term_width = 100
-)]
+#[command(name = "foretell", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
