@@ -7,10 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use foretell_types::ErrorKind;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use tokio::time::Instant;
 use tower::Service;
 use warp::filters::BoxedFilter;
@@ -59,57 +60,74 @@ impl Routes {
     {
         let began = Instant::now();
         let (mut parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        let request_id = extract::request_id(&parts.headers);
         let url_bytes = parts
             .uri
             .path_and_query()
             .map_or(0, |url| url.as_str().len());
-        let (method, path) = (parts.method.clone(), parts.uri.clone());
-        let request_id = extract::request_id(&parts.headers);
         let head = Arc::new(Head::take(&mut parts, request_id, self.patience));
-
-        let mut response = if url_bytes > self.max_url_bytes {
-            reply::failure(&head, &Failure::url_too_long(self.max_url_bytes))
+        let answered = if url_bytes > self.max_url_bytes {
+            Err(Failure::url_too_long(self.max_url_bytes))
         } else {
+            let path = parts.uri.clone();
             parts.extensions.insert(Arc::clone(&head));
-            let routed =
-                warp::service(self.filter.clone()).call(http::Request::from_parts(parts, body));
-            match caught(routed).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(never)) => match never {},
-                // What it had in hand is gone with it; locks of std that it held are poisoned, ours recover from that.
-                Err(panic) => reply::failure(
-                    &head,
-                    &Failure::internal(format!("panic: {}", panic_text(&*panic))),
-                ),
-            }
+            let request = http::Request::from_parts(parts, body);
+            self.route(request)
+                .await
+                .map_err(|unanswered| match unanswered {
+                    Unanswered::NoRoute => Failure::new(
+                        ErrorKind::NotFound,
+                        format!("there is no route `{}`", shown(path.path())),
+                    ),
+                    Unanswered::Defect(cause) => Failure::internal(cause),
+                })
         };
-        if let Some(unanswered) = response.extensions_mut().remove::<Unanswered>() {
-            let failure = match unanswered {
-                Unanswered::NoRoute => Failure::new(
-                    ErrorKind::NotFound,
-                    format!("there is no route `{}`", shown(path.path())),
-                ),
-                Unanswered::Defect(cause) => Failure::internal(cause),
-            };
-            response = reply::failure(&head, &failure);
-        }
-        let request_id = head.call.request_id.as_str();
-        if let Ok(value) = HeaderValue::from_str(request_id) {
+        let mut response = answered.unwrap_or_else(|failure| reply::failure(&head, &failure));
+        if let Ok(value) = HeaderValue::from_str(head.call.request_id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
-
-        let status = response.status().as_u16();
-        let route = response
-            .extensions()
-            .get::<Template>()
-            .map_or("none", |template| template.0);
-        let (method, ms) = (method.as_str(), began.elapsed().as_secs_f64() * 1e3);
-        if status < 400 {
-            tracing::debug!(request_id, method, route, status, ms, "request");
-        } else {
-            tracing::info!(request_id, method, route, status, ms, "request");
-        }
+        log(&head, &method, &response, began.elapsed());
         response
+    }
+
+    /// Runs the routes. What they leave unanswered, a panic among it, comes back as an error.
+    async fn route<B>(&self, request: http::Request<B>) -> Result<Response, Unanswered>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let mut response = match caught(warp::service(self.filter.clone()).call(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            // What it had in hand is gone with it; locks of std that it held are poisoned, ours recover from that.
+            Err(panic) => {
+                return Err(Unanswered::Defect(format!(
+                    "panic: {}",
+                    panic_text(&*panic)
+                )));
+            }
+        };
+        match response.extensions_mut().remove::<Unanswered>() {
+            None => Ok(response),
+            Some(unanswered) => Err(unanswered),
+        }
+    }
+}
+
+/// One line for each request; never a path, which may hold anything, but its route's template.
+fn log(head: &Head, method: &Method, response: &Response, took: Duration) {
+    let request_id = head.call.request_id.as_str();
+    let status = response.status().as_u16();
+    let route = response
+        .extensions()
+        .get::<Template>()
+        .map_or("none", |template| template.0);
+    let (method, ms) = (method.as_str(), took.as_secs_f64() * 1e3);
+    if status < 400 {
+        tracing::debug!(request_id, method, route, status, ms, "request");
+    } else {
+        tracing::info!(request_id, method, route, status, ms, "request");
     }
 }
 

@@ -4,8 +4,8 @@
 //! hazard that this crate exists to contain is the network: every byte that arrives is counted, timed and bounded here
 //! before anything further in sees it, and no text of a caller leaves in a header unless it was checked.
 //!
-//! - [`serve`] is the accept loop: limits of connections, timeouts, drain.
-//! - [`routes`] is the whole API as one service; the accept loop runs it.
+//! - [`mod@serve`] is the accept loop: limits of connections, timeouts, drain.
+//! - [`routes()`] is the whole API as one service; the accept loop runs it.
 //! - `wire` holds the JSON of each surface: `/v2` (Open Inference Protocol), `/v1` (KServe), `/api` (ours).
 //! - `reply` alone knows which status belongs to which kind of error.
 
