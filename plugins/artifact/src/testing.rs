@@ -209,11 +209,10 @@ impl Writer {
         writer = if scores == 1 {
             writer.u8(0).text("a value")
         } else {
-            let classes = (0..scores).fold(
+            (0..scores).fold(
                 writer.u8(2).text("").text("").u32(scores),
                 |writer, class| writer.text(&format!("class {class}")),
-            );
-            classes
+            )
         };
         writer = writer.f64(1e-12).u32(1).text("zeros");
         writer = (0..columns).fold(writer, |writer, _| writer.f64(0.0));

@@ -29,7 +29,7 @@ impl Predictor for Sums {
 
 fn refusal(artifact: &[u8]) -> String {
     harness::load::<Sums>(artifact, Settings::default())
-        .unwrap_err()
+        .expect_err("it is refused")
         .to_string()
 }
 

@@ -18,15 +18,17 @@ fn lead_score_answers_as_lightgbm_does() {
 fn fixture(name: &str) -> f64 {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let artifact = read(folder.join(name).with_extension("ftl"));
-    let model = harness::load::<ForestModel>(&artifact, Settings::default()).unwrap();
-    model.check().unwrap();
+    let model = harness::load::<ForestModel>(&artifact, Settings::default()).expect("it answers");
+    model.check().expect("it answers");
     let table = Table::read(folder.join(name).with_extension("csv"));
     let width = model.signature().inputs[0].columns.len();
     let features = table.columns(0, width);
     let expected = table.columns(width, table.names.len());
-    let answer = model.predict([Tensor::table(width, features)]).unwrap();
+    let answer = model
+        .predict([Tensor::table(width, features)])
+        .expect("it answers");
     let largest = expected.iter().copied().fold(1.0, f64::max);
-    largest_difference(answer.slice(0).unwrap(), &expected) / largest
+    largest_difference(answer.slice(0).expect("it answers"), &expected) / largest
 }
 
 #[test]

@@ -54,22 +54,24 @@ fn category(set: &[u32]) -> Vec<u8> {
         .u32(1)
         .u32(2)
         .u32(0);
-    let writer = writer.u8(CATEGORICAL).u32(set.len().try_into().unwrap());
+    let writer = writer
+        .u8(CATEGORICAL)
+        .u32(set.len().try_into().expect("a short set"));
     let writer = set.iter().fold(writer, |writer, word| writer.u32(*word));
     writer.i32(!0).i32(!1).f64s(&[LEFT, RIGHT]).finish()
 }
 
 fn check(artifact: &[u8], cases: &[(f64, f64)]) {
-    let model = harness::load::<ForestModel>(artifact, Settings::default()).unwrap();
-    model.check().unwrap();
+    let model = harness::load::<ForestModel>(artifact, Settings::default()).expect("it answers");
+    model.check().expect("it answers");
     for (value, expected) in cases {
         // Once by the kernel for one row, once by that for many.
         for rows in [1, 8] {
             let answer = model
                 .predict([Tensor::table(1, vec![*value; rows])])
-                .unwrap();
+                .expect("it answers");
             assert_eq!(
-                answer.slice::<f64>("value").unwrap(),
+                answer.slice::<f64>("value").expect("it answers"),
                 vec![*expected; rows],
                 "{value}"
             );

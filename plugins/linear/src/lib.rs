@@ -10,6 +10,12 @@ use foretell_sdk::prelude::*;
 #[derive(Debug)]
 pub struct LinearModel {
     model: Model,
+    body: Body,
+}
+
+/// The weights.
+#[derive(Debug)]
+struct Body {
     /// One for each score.
     intercepts: Vec<f64>,
     terms: Vec<Term>,
@@ -67,14 +73,8 @@ impl Kind {
 #[predictor]
 impl Predictor for LinearModel {
     fn load(artifact: &[u8], settings: &Settings) -> Result<Self, LoadError> {
-        let (model, (intercepts, terms, weights)) =
-            artifact::open(artifact, settings, "linear", read)?;
-        Ok(Self {
-            model,
-            intercepts,
-            terms,
-            weights,
-        })
+        let (model, body) = artifact::open(artifact, settings, "linear", Body::read)?;
+        Ok(Self { model, body })
     }
 
     fn describe(&self) -> Signature {
@@ -82,16 +82,36 @@ impl Predictor for LinearModel {
     }
 
     fn predict(&self, inputs: &Inputs) -> Result<Outputs, PredictError> {
-        let rows = self.model.features(inputs)?.chunks_exact(self.terms.len());
-        let mut scores = Vec::with_capacity(rows.len() * self.intercepts.len());
+        let rows = self.model.features(inputs)?;
+        let rows = rows.chunks_exact(self.body.terms.len());
+        let mut scores = Vec::with_capacity(rows.len() * self.body.intercepts.len());
         for row in rows {
-            self.add_scores(row, &mut scores);
+            self.body.add_scores(row, &mut scores);
         }
         Ok(self.model.answer().outputs(scores))
     }
 }
 
-impl LinearModel {
+impl Body {
+    fn read(model: &Model, reader: &mut Reader<'_>) -> Result<Self, Fault> {
+        let width = model.answer().scores();
+        let mut body = Self {
+            intercepts: reader.finites(width, "intercepts")?,
+            terms: Vec::with_capacity(model.columns().len()),
+            weights: Vec::new(),
+        };
+        for (index, column) in model.columns().iter().enumerate() {
+            let kind = Kind::of(column);
+            let first = body.weights.len();
+            body.terms.push(Term { kind, first });
+            // Saturated, so that a product beyond the address space is refused like any other that is too large.
+            let own = reader.finites(kind.rows().saturating_mul(width), "weights");
+            let own = own.map_err(|fault| fault.inside(format_args!("column {index}")))?;
+            body.weights.extend(own);
+        }
+        Ok(body)
+    }
+
     /// Appends the scores of one row: one number for each column.
     fn add_scores(&self, row: &[f64], scores: &mut Vec<f64>) {
         let start = scores.len();
@@ -105,22 +125,4 @@ impl LinearModel {
             }
         }
     }
-}
-
-fn read(model: &Model, reader: &mut Reader<'_>) -> Result<(Vec<f64>, Vec<Term>, Vec<f64>), Fault> {
-    let width = model.answer().scores();
-    let intercepts = reader.finites(width, "intercepts")?;
-    let mut terms = Vec::with_capacity(model.columns().len());
-    let mut weights = Vec::new();
-    for (index, column) in model.columns().iter().enumerate() {
-        let kind = Kind::of(column);
-        terms.push(Term {
-            kind,
-            first: weights.len(),
-        });
-        // Saturated, so that a product beyond the address space is refused like any other that is too large.
-        let own = reader.finites(kind.rows().saturating_mul(width), "weights");
-        weights.extend(own.map_err(|fault| fault.inside(format_args!("column {index}")))?);
-    }
-    Ok((intercepts, terms, weights))
 }

@@ -26,9 +26,11 @@ fn by_hand(activation: u8, zeros: f64) -> Vec<u8> {
     writer.u32(1).u8(IDENTITY).f64s(&[1.0; 9]).f64(0.0).finish()
 }
 
+type Function = fn(f64) -> f64;
+
 #[test]
 fn layers_follow_each_other_with_their_activations() {
-    let functions: [(u8, fn(f64) -> f64); 4] = [
+    let functions: [(u8, Function); 4] = [
         (IDENTITY, |x| x),
         (RELU, |x| x.max(0.0)),
         (TANH, f64::tanh),
