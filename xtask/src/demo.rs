@@ -20,6 +20,9 @@ const ADMIN_KEY: &str = "demo-operator-key-not-secret";
 /// The demo's tenant.
 const TENANT: &str = "demo";
 
+/// How often each model is asked: the first call of a version loads it, and one measurement says little.
+const ROUNDS: usize = 21;
+
 /// What the user may choose.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -196,7 +199,7 @@ fn ask_all(client: &Client<'_>, models: &[Model]) -> Result<usize> {
         "version",
         "answer",
         "expected",
-        "",
+        "verdict",
         "in the sandbox",
         "credits",
     ]);
@@ -225,7 +228,9 @@ fn ask_all(client: &Client<'_>, models: &[Model]) -> Result<usize> {
             credits,
         ]);
     }
-    println!("\n{table}");
+    println!(
+        "\n{table}\nin the sandbox: median of {ROUNDS} calls, each in an instance of its own\n"
+    );
     for line in &wrong {
         eprintln!("{line}");
     }
@@ -239,7 +244,25 @@ struct Asked {
     credits: String,
 }
 
+/// Asks a model for its sample again and again; tells the first wrong answer, or else the last one.
 fn ask(client: &Client<'_>, model: &Model) -> Result<Asked> {
+    let mut times = Vec::new();
+    loop {
+        let (asked, compute) = ask_once(client, model)?;
+        times.push(compute);
+        if asked.difference.is_some() || times.len() == ROUNDS {
+            times.sort_by(f64::total_cmp);
+            let median = times[times.len() / 2];
+            return Ok(Asked {
+                time: format!("{:.0} us", median * 1e3),
+                ..asked
+            });
+        }
+    }
+}
+
+/// One answer, and the milliseconds that it took in the sandbox.
+fn ask_once(client: &Client<'_>, model: &Model) -> Result<(Asked, f64)> {
     let got = client.predict(model)?;
     if got.status != 200 {
         bail!(
@@ -253,20 +276,20 @@ fn ask(client: &Client<'_>, model: &Model) -> Result<Asked> {
     let compute = got
         .timing("compute")
         .context("the answer has no Server-Timing with `compute`")?;
-    let credits = got
-        .header("x-credits-used")
-        .context("the answer has no X-Credits-Used")?
-        .to_owned();
-    Ok(Asked {
+    let asked = Asked {
         shown: answer::summary(&predictions),
         difference: answer::difference(
             &model.sample.response,
             &predictions,
             model.sample.tolerance,
         ),
-        time: format!("{compute:.3} ms"),
-        credits,
-    })
+        time: String::new(),
+        credits: got
+            .header("x-credits-used")
+            .context("the answer has no X-Credits-Used")?
+            .to_owned(),
+    };
+    Ok((asked, compute))
 }
 
 fn show_what_to_try(workspace: &Workspace, client: &Client<'_>, models: &[Model]) {
@@ -275,7 +298,7 @@ fn show_what_to_try(workspace: &Workspace, client: &Client<'_>, models: &[Model]
     let Some(model) = models.iter().min_by_key(|model| model.sample.request.len()) else {
         return;
     };
-    println!("Ask for one yourself:\n");
+    println!("\nAsk for one yourself:\n");
     println!(
         "  curl -s -H 'X-API-Key: {key}' -d @{} {url}/api/predict/{}\n",
         workspace.shown(&model.sample.request_file),
