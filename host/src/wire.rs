@@ -195,11 +195,15 @@ fn engine_config(
     config.pool.instances = sandbox.instances;
     config.pool.max_idle = sandbox.instances / 2;
     config.pool.max_memory_bytes = u64::from(sandbox.memory_ceiling_mib) << 20;
-    if sandbox.lanes > 0 {
-        config.lanes.threads = sandbox.lanes;
-        config.lanes.threads_per_tenant = (sandbox.lanes / 2).max(1);
-        config.lanes.threads_for_long = (sandbox.lanes * 3 / 4).max(1);
-    }
+    config.pool.total_memory_bytes = sandbox.total_memory.0;
+    let threads = match sandbox.lanes {
+        // The engine's own choice, but for pools so small that lanes alone would take every instance.
+        0 => config.lanes.threads.min(sandbox.instances as usize - 1),
+        threads => threads,
+    };
+    config.lanes.threads = threads;
+    config.lanes.threads_per_tenant = (threads / 2).max(1);
+    config.lanes.threads_for_long = (threads * 3 / 4).max(1);
     config.compile.cpu_seconds = uploads.compile_cpu.as_secs();
     config.compile.wall = uploads.compile_wall;
     config.compile.data_bytes = uploads.compile_memory.0;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::output::{self, Format, Rows};
 use super::progress::Progress;
-use super::push::Plugins;
+use super::push::{self, Plugins};
 use super::{Context, sample};
 use crate::config;
 use crate::manifest::Manifest;
@@ -288,7 +288,7 @@ struct Measured {
 }
 
 fn test(context: &Context, dir: &Path) -> Result<(), Failure> {
-    let manifest = Manifest::read(dir).map_err(|error| Failure::new(Exit::Data, error))?;
+    let manifest = push::read(dir)?;
     let defaults = config::Config::default();
     let runtime = |name: &str, default: u32| {
         let given = manifest.runtime.get(name).and_then(Value::as_u64);

@@ -18,7 +18,7 @@ use super::output::{self, Format, Rows};
 use super::progress::Progress;
 use super::{predict, sample};
 use crate::client::{Answer, Client};
-use crate::manifest::{Manifest, PluginSource};
+use crate::manifest::{self, Manifest, ManifestError, PluginSource};
 
 /// Bytes read from a file at once.
 const CHUNK: usize = 64 << 10;
@@ -60,10 +60,9 @@ impl Push {
     pub(super) fn execute(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         // Every manifest first: a mistake in the last one should not be found after minutes of uploads.
-        let manifests = self
-            .dirs
-            .iter()
-            .map(|dir| Manifest::read(dir).map_err(|error| Failure::new(Exit::Data, error)))
+        let manifests = models(&self.dirs)?
+            .into_iter()
+            .map(read)
             .collect::<Result<Vec<_>, _>>()?;
         let mut plugins = Plugins::default();
         let (mut pushed, mut failures) = (Vec::new(), Vec::new());
@@ -175,6 +174,52 @@ impl Push {
     }
 }
 
+/// The folders that hold a model. A pattern such as `models/*/*` finds training scripts, too: among several, what is
+/// there and holds no model is passed over.
+fn models(dirs: &[PathBuf]) -> Result<Vec<&Path>, Failure> {
+    if let [one] = dirs {
+        return Ok(vec![one]);
+    }
+    let mut found = Vec::new();
+    for dir in dirs {
+        match std::fs::metadata(dir) {
+            Err(error) => return Err(Failure::io(dir.display(), &error)),
+            Ok(_) if dir.join(manifest::FILE).is_file() => found.push(dir.as_path()),
+            Ok(data) if data.is_dir() => {
+                output::note(format_args!(
+                    "{} holds no {}; passed over",
+                    dir.display(),
+                    manifest::FILE
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::new(
+            Exit::NoInput,
+            format_args!("none of these folders holds a {}", manifest::FILE),
+        ));
+    }
+    Ok(found)
+}
+
+/// Reads a manifest, with the code that scripts expect.
+///
+/// # Errors
+/// `NoInput` for a file that does not exist, `Data` for anything else.
+pub(super) fn read(dir: &Path) -> Result<Manifest, Failure> {
+    Manifest::read(dir).map_err(|error| {
+        let exit = match &error {
+            ManifestError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Exit::NoInput
+            }
+            _ => Exit::Data,
+        };
+        Failure::new(exit, error)
+    })
+}
+
 /// All failures as one, with the code of the first.
 fn finish(failures: Vec<Failure>) -> Result<(), Failure> {
     let Some(first) = failures.first() else {
@@ -282,6 +327,33 @@ async fn file_part(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn among_several_folders_those_without_a_model_are_passed_over() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = |name: &str| root.path().join(name);
+        for name in ["model", "scripts"] {
+            std::fs::create_dir(dir(name)).unwrap();
+        }
+        std::fs::write(dir("model").join(manifest::FILE), "").unwrap();
+        std::fs::write(dir("a-file"), "").unwrap();
+        let given = [dir("scripts"), dir("model"), dir("a-file")];
+        assert_eq!(models(&given), Ok(vec![given[1].as_path()]));
+        assert_eq!(
+            models(&[dir("scripts"), dir("a-file")]).unwrap_err().exit,
+            Exit::NoInput
+        );
+        assert_eq!(
+            models(&[dir("model"), dir("misspelt")]).unwrap_err().exit,
+            Exit::NoInput
+        );
+        // One folder was meant: reading it says what is missing.
+        assert_eq!(
+            models(&[dir("scripts")]),
+            Ok(vec![dir("scripts").as_path()])
+        );
+        assert_eq!(read(&dir("scripts")).unwrap_err().exit, Exit::NoInput);
+    }
 
     #[test]
     fn several_failures_end_with_the_code_of_the_first() {

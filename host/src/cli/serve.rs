@@ -46,6 +46,8 @@ impl Serve {
         let listener = bind(config.server.listen)?;
         tokio::runtime::Builder::new_multi_thread()
             .enable_all()
+            // Short predictions run on these threads: the guest's stack (1 MiB) and the host's frames above it.
+            .thread_stack_size(4 << 20)
             .build()
             .map_err(|error| Failure::new(Exit::Os, format_args!("async runtime: {error}")))?
             .block_on(serve(config, folder, listener))

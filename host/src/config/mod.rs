@@ -155,6 +155,18 @@ impl Config {
                 u64::from(self.sandbox.memory_ceiling_mib),
             ),
             (
+                "sandbox.memory_ceiling_mib",
+                u64::from(self.sandbox.memory_ceiling_mib),
+                "sandbox.total_memory in MiB",
+                self.sandbox.total_memory.0 >> 20,
+            ),
+            (
+                "sandbox.lanes",
+                self.sandbox.lanes as u64,
+                "one less than sandbox.instances",
+                u64::from(self.sandbox.instances) - 1,
+            ),
+            (
                 "predictions.max_rows",
                 u64::from(self.predictions.max_rows),
                 "predictions.max_rows_ceiling",
@@ -267,6 +279,13 @@ mod tests {
                 "500",
                 Some(
                     "sandbox.deadline_ms cannot be 1000; use at most sandbox.deadline_ceiling_ms, which is 500",
+                ),
+            ),
+            (
+                "FORETELL_SANDBOX__LANES",
+                "256",
+                Some(
+                    "sandbox.lanes cannot be 256; use at most one less than sandbox.instances, which is 255",
                 ),
             ),
             (

@@ -236,7 +236,9 @@ pub struct Sandbox {
     pub memory_mib: u32,
     /// Mebibytes that a version may ask for, at most.
     pub memory_ceiling_mib: u32,
-    /// Instances alive at once, at most.
+    /// Memory of all guests together, at most.
+    pub total_memory: ByteSize,
+    /// Instances alive at once, at most; more than `lanes`.
     pub instances: u32,
     /// Threads for predictions that take long; 0 = two per core, at least 4.
     pub lanes: usize,
@@ -277,13 +279,21 @@ impl Sandbox {
                 512,
                 1..=4_096,
             ),
+            total_memory: layers.take_within(
+                Key::new(
+                    "sandbox.total_memory",
+                    "Memory of all guests together, at most; beyond it a prediction is answered 503.",
+                ),
+                ByteSize::mib(4_096),
+                ByteSize::mib(1)..=ByteSize::mib(1 << 20),
+            ),
             instances: layers.take_within(
                 Key::new(
                     "sandbox.instances",
-                    "Guest instances alive at once, at most.",
+                    "Guest instances alive at once, at most; more than lanes has threads.",
                 ),
                 256,
-                1..=10_000,
+                2..=2_000,
             ),
             lanes: layers.take_within(
                 Key::new(
