@@ -18,8 +18,12 @@ use crate::{command, demo, guests, tidy};
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut steps = Steps::new();
     steps.run("format", || {
-        command::run(&mut workspace.cargo(["fmt", "--all", "--check"]))
-            .context("run `cargo fmt --all` to format everything")
+        // The template of new plugins is a crate of its own.
+        let template = ["fmt", "--manifest-path", "sdk/template/Cargo.toml"];
+        for mut format in [workspace.cargo(["fmt", "--all"]), workspace.cargo(template)] {
+            command::run(format.arg("--check")).context("run the same without --check")?;
+        }
+        Ok(())
     })?;
     steps.run("house rules", || tidy::run(workspace))?;
     steps.run("clippy", || {
