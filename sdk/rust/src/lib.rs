@@ -1,42 +1,81 @@
 //! Write prediction models for Foretell in Rust.
 //!
-//! A model is a type, an attribute and three functions:
+//! A model is a type, an attribute and three functions, of ordinary Rust types. In a build for WebAssembly the attribute
+//! exports them from the plugin; natively nothing is added, and the same type runs in unit tests through [`harness`].
 //!
 //! ```
 //! use foretell_sdk::prelude::*;
 //!
-//! /// Multiplies by a factor.
-//! pub struct Scaler {
-//!     factor: f64,
+//! /// The distance of each point from a centre, and whether it is near.
+//! pub struct Distance {
+//!     centre: [f64; 2],
+//!     near: f64,
 //! }
 //!
 //! #[predictor]
-//! impl Predictor for Scaler {
-//!     fn load(_artifact: &[u8], settings: &Settings) -> Result<Self, LoadError> {
-//!         let factor = settings.real("factor").or(2.0)?;
-//!         Ok(Self { factor })
+//! impl Predictor for Distance {
+//!     // Once, at upload. The artifact is the weights: here two numbers of eight bytes.
+//!     fn load(artifact: &[u8], settings: &Settings) -> Result<Self, LoadError> {
+//!         let near = settings.real("near").between(0.0, 1e6).or(1.0)?;
+//!         let (numbers, rest) = artifact.as_chunks::<8>();
+//!         match (numbers, rest) {
+//!             ([x, y], []) => Ok(Self {
+//!                 centre: [f64::from_le_bytes(*x), f64::from_le_bytes(*y)],
+//!                 near,
+//!             }),
+//!             _ => Err(LoadError::bad_artifact("must be two FP64, little-endian: 16 bytes")),
+//!         }
 //!     }
 //!
+//!     // What callers read, and what the host checks before it calls `predict`.
 //!     fn describe(&self) -> Signature {
-//!         Signature::new("Multiplies numbers by a factor.")
-//!             .input(Input::tensor("x", Datatype::Fp64, &[ANY]))
-//!             .output(Output::prediction("y", Datatype::Fp64, &[ANY]))
+//!         let [x, y] = self.centre;
+//!         Signature::new("How far points are from a centre.")
+//!             .input(Input::table(
+//!                 "point",
+//!                 Datatype::Fp64,
+//!                 [Column::real("x"), Column::real("y").doc("to the north")],
+//!             ))
+//!             .output(Output::prediction("distance", Datatype::Fp64, &[ANY]))
+//!             .output(Output::label("label", Datatype::Uint32, &[ANY], ["far", "near"]))
 //!             .example(
-//!                 Example::new("zero stays zero")
-//!                     .input(Tensor::vector([0.0]))
-//!                     .output(Tensor::vector([0.0])),
+//!                 Example::new("the centre itself")
+//!                     .input(Tensor::table(2, [x, y]))
+//!                     .output(Tensor::vector([0.0]))
+//!                     .output(Tensor::vector([1_u32])),
 //!             )
 //!             .deterministic()
 //!             .independent_rows()
 //!     }
 //!
+//!     // For every call, with one row or many. Nothing is copied: rows are borrowed, vectors are moved.
 //!     fn predict(&self, inputs: &Inputs) -> Result<Outputs, PredictError> {
-//!         let x = inputs.slice::<f64>("x")?;
-//!         let y: Vec<f64> = x.iter().map(|x| x * self.factor).collect();
-//!         Ok(Outputs::new().vector(y))
+//!         let [x, y] = self.centre;
+//!         let points = inputs.arrays::<f64, 2>("point")?;
+//!         let distances: Vec<f64> = points.iter().map(|p| (p[0] - x).hypot(p[1] - y)).collect();
+//!         let labels: Vec<u32> = distances.iter().map(|d| u32::from(*d <= self.near)).collect();
+//!         Ok(Outputs::new().vector(distances).vector(labels))
 //!     }
 //! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Natively, as in a unit test:
+//! let artifact = [0.0_f64.to_le_bytes(), 1.0_f64.to_le_bytes()].concat();
+//! let model = foretell_sdk::harness::load::<Distance>(&artifact, Settings::new([("near", 4.9)]))?;
+//! model.check()?;
+//! let answer = model.predict([Tensor::table(2, [3.0, 5.0, 0.0, 0.0])])?;
+//! assert_eq!(answer.slice::<f64>("distance")?, [5.0, 1.0]);
+//! assert_eq!(answer.slice::<u32>("label")?, [0, 1]);
+//! # Ok(()) }
 //! ```
+//!
+//! `foretell plugin new` writes a crate to begin with, and `docs/PLUGINS.md` tells the rest: limits, snapshots, what is
+//! refused and why.
+//!
+//! # What stays as it is
+//!
+//! Everything public here but `__private` and `__export` keeps its name and meaning through 0.1; new functions may come.
+//! The crate must be named `foretell_sdk` where it is used: the attribute writes that path.
 
 mod bindings;
 mod error;
