@@ -1,25 +1,22 @@
 //! `plugin new|build|check|test`: for authors, without a server.
 
+mod trial;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use foretell_types::compile::{CompileError, Refusal, Setting, SettingValue, Step};
-use foretell_types::run::{Isolation, RunLimits};
-use foretell_types::signature::NamedTensor;
 use serde_json::{Value, json};
 
+use super::Context;
 use super::exit::{Exit, Failure};
 use super::output::{self, Format, Rows};
 use super::progress::Progress;
-use super::push::{self, Plugins};
-use super::{Context, sample};
 use crate::config;
-use crate::manifest::Manifest;
+use crate::plugin;
 use crate::plugin::build::BuildError;
 use crate::plugin::new::NewError;
 use crate::sandbox::{Accepted, Candidate, Sandbox};
-use crate::{plugin, record};
 
 /// Begins, builds, checks or tests a plugin, without a server.
 #[derive(Debug, Args)]
@@ -82,7 +79,7 @@ impl Plugin {
                 settings.sort_by(|a, b| a.name.cmp(&b.name));
                 check(context, &file, artifact.as_deref(), &settings)
             }
-            Command::Test { dir } => test(context, &dir),
+            Command::Test { dir } => trial::run(context, &dir),
         }
     }
 }
@@ -150,27 +147,6 @@ fn setting(text: &str) -> Result<Setting, String> {
         name: name.to_owned(),
         value,
     })
-}
-
-/// Settings of a manifest, sorted as its table is.
-fn settings_of(manifest: &Manifest) -> Vec<Setting> {
-    let values = manifest.settings.iter().filter_map(|(name, value)| {
-        let value = match value {
-            Value::Bool(truth) => SettingValue::Truth(*truth),
-            Value::Number(number) => match number.as_i64() {
-                Some(whole) => SettingValue::Integer(whole),
-                None => SettingValue::Real(number.as_f64()?),
-            },
-            Value::String(text) => SettingValue::Text(text.clone()),
-            // The manifest refuses anything else.
-            _ => return None,
-        };
-        Some(Setting {
-            name: name.clone(),
-            value,
-        })
-    });
-    values.collect()
 }
 
 fn check(
@@ -277,179 +253,6 @@ fn sizes(rows: &mut Rows, accepted: &Accepted, defaults: &config::Config) {
         "examples".to_owned(),
         format!("{} passed", accepted.signature.examples.len()),
     ]);
-}
-
-/// What one prediction in the sandbox showed.
-struct Measured {
-    what: String,
-    compute: Duration,
-    output_bytes: usize,
-    verdict: Result<String, String>,
-}
-
-fn test(context: &Context, dir: &Path) -> Result<(), Failure> {
-    let manifest = push::read(dir)?;
-    let defaults = config::Config::default();
-    let runtime = |name: &str, default: u32| {
-        let given = manifest.runtime.get(name).and_then(Value::as_u64);
-        given
-            .and_then(|given| u32::try_from(given).ok())
-            .unwrap_or(default)
-    };
-    let memory_bytes = u64::from(runtime("memory_mib", defaults.sandbox.memory_mib)) << 20;
-    let limits = RunLimits {
-        deadline: Duration::from_millis(
-            runtime("deadline_ms", defaults.sandbox.deadline_ms).into(),
-        ),
-        memory_bytes,
-        isolation: Isolation::Fresh,
-    };
-    let file = Plugins::default().file(&manifest.plugin)?;
-    let settings = settings_of(&manifest);
-    let candidate = Candidate {
-        plugin: &file,
-        artifact: manifest
-            .artifact
-            .as_ref()
-            .map(|artifact| artifact.file.as_path()),
-        settings: &settings,
-        memory_bytes,
-    };
-    let (accepted, measured) = context.block_on(async {
-        let sandbox = Sandbox::new().map_err(|error| machine(&error))?;
-        let accepted = prepare(&sandbox, candidate)
-            .await?
-            .map_err(|refusals| refused(&file, &refusals))?;
-        let measured = measure(&sandbox, &accepted, &manifest, limits).await?;
-        Ok((accepted, measured))
-    })?;
-    report(context.format(), &accepted, &measured, limits, &defaults)
-}
-
-async fn measure(
-    sandbox: &Sandbox,
-    accepted: &Accepted,
-    manifest: &Manifest,
-    limits: RunLimits,
-) -> Result<Vec<Measured>, Failure> {
-    let signature = &accepted.signature;
-    let mut measured = Vec::new();
-    for example in &signature.examples {
-        let named = signature
-            .inputs
-            .iter()
-            .zip(&example.inputs)
-            .map(|(input, tensor)| NamedTensor {
-                name: input.name.clone(),
-                tensor: tensor.clone(),
-            });
-        let inputs = signature.check(named.collect()).map_err(|error| {
-            Failure::new(
-                Exit::Data,
-                format_args!("example `{}`: {error}", example.name),
-            )
-        })?;
-        let outcome = sandbox.run(accepted, inputs, limits).await;
-        let compare = |outputs: &[foretell_types::Tensor]| {
-            example
-                .compare(outputs, &signature.outputs)
-                .map(|()| format!("within {}", example.tolerance))
-        };
-        measured.push(Measured::of(
-            format!("example {}", example.name),
-            outcome,
-            compare,
-        ));
-    }
-    if let Some(sample) = &manifest.sample {
-        let inputs = record::inputs(signature, &sample.request).map_err(|error| {
-            Failure::new(Exit::Data, format_args!("the sample's request: {error}"))
-        })?;
-        let outcome = sandbox.run(accepted, inputs, limits).await;
-        let compare = |outputs: &[foretell_types::Tensor]| {
-            let found = record::predictions(signature, outputs, &sample.request);
-            sample::compare(&sample.response, &found, sample.tolerance)
-                .map(|difference| format!("matches (largest difference {difference:.1e})"))
-        };
-        measured.push(Measured::of("sample".to_owned(), outcome, compare));
-    }
-    Ok(measured)
-}
-
-impl Measured {
-    fn of(
-        what: String,
-        outcome: foretell_types::run::RunOutcome,
-        compare: impl FnOnce(&[foretell_types::Tensor]) -> Result<String, String>,
-    ) -> Self {
-        let outputs = outcome.result.as_deref().unwrap_or_default();
-        Self {
-            what,
-            compute: outcome.usage.compute,
-            output_bytes: outputs
-                .iter()
-                .map(|tensor| tensor.elements().byte_len())
-                .sum(),
-            verdict: match &outcome.result {
-                Ok(outputs) => compare(outputs),
-                Err(error) => Err(error.to_string()),
-            },
-        }
-    }
-}
-
-fn report(
-    format: Format,
-    accepted: &Accepted,
-    measured: &[Measured],
-    limits: RunLimits,
-    defaults: &config::Config,
-) -> Result<(), Failure> {
-    match format {
-        Format::Json => {
-            let runs: Vec<_> = measured
-                .iter()
-                .map(|one| {
-                    json!({
-                        "what": one.what,
-                        "passed": one.verdict.is_ok(),
-                        "detail": one.verdict.as_ref().unwrap_or_else(|detail| detail),
-                        "compute_us": one.compute.as_secs_f64() * 1e6,
-                        "output_bytes": one.output_bytes,
-                    })
-                })
-                .collect();
-            let mut document = document(accepted)?;
-            document["runs"] = runs.into();
-            output::document(&document.to_string())?;
-        }
-        Format::Table => {
-            let mut rows = Rows::new(&["WHAT", "VALUE"]);
-            sizes(&mut rows, accepted, defaults);
-            for one in measured {
-                let verdict = one.verdict.as_ref().map_or("FAILED", String::as_str);
-                rows.push([
-                    one.what.clone(),
-                    format!(
-                        "{verdict}; {:.1} us in the sandbox (limit {} ms), {} bytes of output",
-                        one.compute.as_secs_f64() * 1e6,
-                        limits.deadline.as_millis(),
-                        one.output_bytes
-                    ),
-                ]);
-            }
-            rows.print()?;
-        }
-    }
-    let failed: Vec<_> = measured
-        .iter()
-        .filter_map(|one| Some(format!("{}: {}", one.what, one.verdict.as_ref().err()?)))
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::new(Exit::Data, failed.join("\nforetell: ")))
-    }
 }
 
 #[cfg(test)]
