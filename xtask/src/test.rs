@@ -38,8 +38,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         command::run(&mut workspace.cargo(args))
     })?;
     steps.run("documents", || {
-        let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps"]);
-        command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+        // For people of the house: private items too, and so links to them resolve.
+        let mut doc = workspace.cargo([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ]);
+        command::run(doc.env(
+            "RUSTDOCFLAGS",
+            "-D warnings -A rustdoc::private-intra-doc-links",
+        ))
     })?;
     if command::is_there(&mut workspace.cargo(["deny", "--version"])) {
         steps.run("dependencies", || {
