@@ -1,0 +1,109 @@
+//! `foretell:plugin` 0.1: the three functions of a plugin, in the house's own types.
+
+pub(crate) mod bindings;
+mod convert;
+
+use foretell_types::Signature;
+use foretell_types::compile::{Refusal, Setting};
+use foretell_types::run::RunError;
+use foretell_types::tensor::Tensor;
+use wasmtime::Store;
+use wasmtime::component::{
+    Component, ComponentExportIndex, HasSelf, Instance, InstancePre, Linker,
+};
+
+use self::bindings::exports::foretell::plugin::inference as guest;
+use crate::state::CallState;
+
+/// The interface that a plugin exports. The version is that of the track; wasmtime finds any compatible one under it.
+pub(crate) const INFERENCE: &str = "foretell:plugin/inference@0.1.0";
+
+/// A component of the world, linked and ready to be instantiated.
+pub(crate) struct Plugin {
+    pre: InstancePre<CallState>,
+    load: ComponentExportIndex,
+    describe: ComponentExportIndex,
+    predict: ComponentExportIndex,
+}
+
+impl Plugin {
+    /// Links the component and finds its functions.
+    ///
+    /// # Errors
+    /// The component is not of the world.
+    pub(crate) fn new(component: &Component) -> wasmtime::Result<Self> {
+        let mut linker = Linker::new(component.engine());
+        bindings::Predictor::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        let pre = linker.instantiate_pre(component)?;
+        let interface = component
+            .get_export_index(None, INFERENCE)
+            .ok_or_else(|| wasmtime::Error::msg(format!("no exported interface `{INFERENCE}`")))?;
+        let function = |name: &str| {
+            component
+                .get_export_index(Some(&interface), name)
+                .ok_or_else(|| {
+                    wasmtime::Error::msg(format!("no function `{name}` in `{INFERENCE}`"))
+                })
+        };
+        Ok(Self {
+            load: function("load")?,
+            describe: function("describe")?,
+            predict: function("predict")?,
+            pre,
+        })
+    }
+
+    /// A new instance in the store.
+    pub(crate) fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate(store)
+    }
+
+    /// Calls `load`. The inner error is the plugin's own, ready to be shown.
+    pub(crate) fn load(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+        artifact: &[u8],
+        settings: &[Setting],
+    ) -> wasmtime::Result<Result<(), Refusal>> {
+        let settings = convert::settings(settings);
+        let function = instance
+            .get_typed_func::<(&[u8], &[guest::Setting<'_>]), (Result<(), guest::LoadError>,)>(
+                &mut *store,
+                &self.load,
+            )?;
+        let (result,) = function.call(store, (artifact, &settings))?;
+        Ok(result.map_err(convert::load_error))
+    }
+
+    /// Calls `describe`. The inner error says which tensor of an example is none.
+    pub(crate) fn describe(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+    ) -> wasmtime::Result<Result<Signature, String>> {
+        let function =
+            instance.get_typed_func::<(), (guest::Signature,)>(&mut *store, &self.describe)?;
+        let (signature,) = function.call(store, ())?;
+        Ok(convert::signature(signature))
+    }
+
+    /// Calls `predict`. The inner error is what the plugin answered, or what is wrong with its answer.
+    pub(crate) fn predict(
+        &self,
+        store: &mut Store<CallState>,
+        instance: &Instance,
+        inputs: &[Tensor],
+    ) -> wasmtime::Result<Result<Vec<Tensor>, RunError>> {
+        let function = instance.get_typed_func::<
+            (&[guest::TensorParam<'_>],),
+            (Result<Vec<guest::TensorResult>, guest::PredictError>,),
+        >(&mut *store, &self.predict)?;
+        let inputs: Vec<_> = inputs.iter().map(convert::input).collect();
+        let (result,) = function.call(store, (&inputs,))?;
+        Ok(match result {
+            Ok(outputs) => convert::outputs(outputs),
+            Err(error) => Err(convert::predict_error(error)),
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! How large and how tangled an upload may be.
+//!
+//! The compiler is quadratic in the loops of a function and in its locals times its branches, so a few kilobytes can cost
+//! it minutes and gigabytes. What is counted here is linear to count.
+
+use foretell_types::compile::{Refusal, RefusalCode};
+use wasmparser::{FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+
+use super::{MAX_NAMED, damaged, shown};
+use crate::config::StructureLimits;
+
+/// # Errors
+/// Every limit that is passed, with what was found, what is allowed, and for a function which one.
+pub(super) fn check(
+    bytes: &[u8],
+    limits: &StructureLimits,
+    memory_bytes: u64,
+) -> Result<(), Vec<Refusal>> {
+    let mut found = Found::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        payload
+            .and_then(|payload| found.take(payload, limits))
+            .map_err(|error| damaged(&error))?;
+    }
+    let refusals = found.refusals(limits, memory_bytes);
+    if refusals.is_empty() {
+        Ok(())
+    } else {
+        Err(refusals)
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    modules: u64,
+    instances: u64,
+    memories: u64,
+    memory_bytes: u64,
+    tables: u64,
+    table_elements: u64,
+    functions: u64,
+    code_bytes: u64,
+    locals_by_branches: u64,
+    /// Index that the next body of the current module has, imports counted.
+    next_function: u64,
+    excesses: Vec<Excess>,
+}
+
+/// A function beyond a limit.
+struct Excess {
+    module: u64,
+    function: u64,
+    limit: &'static str,
+    found: u64,
+    allowed: u64,
+    name: Option<String>,
+}
+
+impl Found {
+    fn take(&mut self, payload: Payload<'_>, limits: &StructureLimits) -> wasmparser::Result<()> {
+        match payload {
+            Payload::Version {
+                encoding: wasmparser::Encoding::Module,
+                ..
+            } => {
+                self.modules += 1;
+                self.next_function = 0;
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    if matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
+                        self.next_function += 1;
+                    }
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    let memory = memory?;
+                    self.memories += 1;
+                    let page = 1_u64 << memory.page_size_log2.unwrap_or(16).min(16);
+                    self.memory_bytes = self
+                        .memory_bytes
+                        .saturating_add(memory.initial.saturating_mul(page));
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    self.tables += 1;
+                    self.table_elements = self.table_elements.saturating_add(table?.ty.initial);
+                }
+            }
+            Payload::InstanceSection(instances) => self.instances += u64::from(instances.count()),
+            Payload::ComponentInstanceSection(instances) => {
+                self.instances += u64::from(instances.count())
+            }
+            Payload::CodeSectionEntry(body) => self.body(&body, limits)?,
+            Payload::CustomSection(section) if !self.excesses.is_empty() => {
+                if let KnownCustom::Name(names) = section.as_known() {
+                    // Names are for messages: damaged ones are no reason to refuse.
+                    let _ = self.name_excesses(names);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn body(
+        &mut self,
+        body: &FunctionBody<'_>,
+        limits: &StructureLimits,
+    ) -> wasmparser::Result<()> {
+        let mut locals = 0_u64;
+        for group in body.get_locals_reader()? {
+            locals = locals.saturating_add(u64::from(group?.0));
+        }
+        let (mut loops, mut branches) = (0_u64, 0_u64);
+        for operator in body.get_operators_reader()? {
+            match operator? {
+                Operator::Loop { .. } => loops += 1,
+                Operator::If { .. } | Operator::Br { .. } | Operator::BrIf { .. } => branches += 1,
+                Operator::BrTable { targets } => branches += u64::from(targets.len()) + 1,
+                _ => {}
+            }
+        }
+        let size = body.as_bytes().len() as u64;
+        let tangle = locals.saturating_mul(branches);
+        for (limit, found, allowed) in [
+            ("bytes of one function", size, limits.body_bytes),
+            ("loops of one function", loops, limits.loops),
+            (
+                "locals x branches of one function",
+                tangle,
+                limits.locals_by_branches,
+            ),
+        ] {
+            if found > allowed && self.excesses.len() < MAX_NAMED {
+                let (module, function) = (self.modules.saturating_sub(1), self.next_function);
+                self.excesses.push(Excess {
+                    module,
+                    function,
+                    limit,
+                    found,
+                    allowed,
+                    name: None,
+                });
+            }
+        }
+        self.functions += 1;
+        self.next_function += 1;
+        self.code_bytes = self.code_bytes.saturating_add(size);
+        self.locals_by_branches = self.locals_by_branches.saturating_add(tangle);
+        Ok(())
+    }
+
+    /// The name section comes after the code of its module.
+    fn name_excesses(
+        &mut self,
+        names: wasmparser::NameSectionReader<'_>,
+    ) -> wasmparser::Result<()> {
+        let module = self.modules.saturating_sub(1);
+        for names in names {
+            let Name::Function(map) = names? else {
+                continue;
+            };
+            for naming in map {
+                let naming = naming?;
+                for excess in &mut self.excesses {
+                    if excess.module == module && excess.function == u64::from(naming.index) {
+                        excess.name = Some(shown(naming.name));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refusals(self, limits: &StructureLimits, memory_bytes: u64) -> Vec<Refusal> {
+        let totals = [
+            ("functions", self.functions, limits.functions),
+            ("bytes of code", self.code_bytes, limits.code_bytes),
+            (
+                "locals x branches",
+                self.locals_by_branches,
+                limits.total_locals_by_branches,
+            ),
+            ("inner modules", self.modules, limits.modules),
+            ("instances", self.instances, limits.instances),
+            ("memories", self.memories, limits.memories),
+            ("tables", self.tables, limits.tables),
+            ("table elements", self.table_elements, limits.table_elements),
+        ];
+        let mut refusals: Vec<_> = totals
+            .into_iter()
+            .filter(|(_, found, allowed)| found > allowed)
+            .map(|(limit, found, allowed)| {
+                Refusal::new(
+                    RefusalCode::TooComplex,
+                    limit,
+                    format!("{found} found, {allowed} allowed"),
+                )
+            })
+            .collect();
+        refusals.extend(self.excesses.into_iter().map(|excess| {
+            let Excess { module, function, limit, found, allowed, name } = excess;
+            let name = name.map(|name| format!(" (`{name}`)")).unwrap_or_default();
+            let message =
+                format!("{found} found in function {function}{name} of module {module}, {allowed} allowed; split it");
+            Refusal::new(RefusalCode::TooComplex, limit, message)
+        }));
+        if self.memory_bytes > memory_bytes {
+            let message = format!(
+                "it begins with {} MiB of memory, {} MiB are allowed; raise `memory_mib` or begin smaller",
+                self.memory_bytes.div_ceil(1 << 20),
+                memory_bytes >> 20
+            );
+            refusals.push(Refusal::new(RefusalCode::Limit, "memory", message));
+        }
+        refusals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusals(wat: &str) -> Vec<String> {
+        let bytes = wat::parse_str(wat).unwrap();
+        let limits = StructureLimits::default();
+        check(&bytes, &limits, 1 << 20)
+            .err()
+            .unwrap_or_default()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_function_of_too_many_loops_is_named() {
+        let loops = "(loop)".repeat(2_049);
+        let wat = format!("(module (import \"a\" \"b\" (func)) (func) (func $tangled {loops}))");
+        assert_eq!(
+            refusals(&wat),
+            [
+                "too_complex: loops of one function: 2049 found in function 2 (`tangled`) of module 0, 2048 allowed; split it"
+            ]
+        );
+    }
+
+    #[test]
+    fn locals_times_branches_are_counted_with_the_targets_of_tables() {
+        let wat = format!(
+            "(module (func {} (br_table {} (i32.const 0))))",
+            "(local i32)".repeat(2_000),
+            "0 ".repeat(2_001)
+        );
+        let found = refusals(&wat);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].contains("locals x branches of one function: 4002000 found"),
+            "{}",
+            found[0]
+        );
+    }
+
+    #[test]
+    fn every_passed_limit_is_a_refusal_of_its_own() {
+        let wat = "(module (memory 17) (table 100001 funcref))";
+        assert_eq!(
+            refusals(wat),
+            [
+                "too_complex: table elements: 100001 found, 100000 allowed",
+                "limit: memory: it begins with 2 MiB of memory, 1 MiB are allowed; raise `memory_mib` or begin smaller",
+            ]
+        );
+    }
+
+    #[test]
+    fn inner_modules_and_instances_are_counted() {
+        let modules: String = (0..65)
+            .map(|i| format!("(core module $m{i}) (core instance (instantiate $m{i}))"))
+            .collect();
+        let found = refusals(&format!("(component {modules})"));
+        assert_eq!(
+            found,
+            [
+                "too_complex: inner modules: 65 found, 64 allowed",
+                "too_complex: instances: 65 found, 64 allowed"
+            ]
+        );
+    }
+
+    #[test]
+    fn four_gib_of_initial_memory_are_refused() {
+        assert!(
+            refusals("(module (memory 65536))")[0]
+                .starts_with("limit: memory: it begins with 4096 MiB")
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! The server's side of the compile worker: a bounded queue, so many workers at once, and what becomes of each.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use foretell_types::compile::{CompileError, Refusal, Step, Upload};
+use foretell_types::{Signature, TenantId};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use self::supervise::{Answer, Supervised};
+use crate::admission;
+use crate::config::{CompileLimits, EngineConfig, GuestLimits, StructureLimits};
+use crate::worker::protocol::{Request, WireSetting, Work};
+
+mod death;
+mod supervise;
+
+/// Runs uploads through workers.
+pub(crate) struct Compiles {
+    command: Vec<OsString>,
+    scratch: PathBuf,
+    limits: CompileLimits,
+    guest: GuestLimits,
+    structure: StructureLimits,
+    dense_image_bytes: u64,
+    workers: Arc<Semaphore>,
+    in_hand: Arc<AtomicUsize>,
+}
+
+/// What a worker has made of an upload, not yet sealed.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) signature: Signature,
+    pub(crate) snapshot: Vec<u8>,
+    pub(crate) code: Vec<u8>,
+}
+
+/// A place among those that wait or run; dropping it makes room.
+struct InHand(Arc<AtomicUsize>);
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the supervisor that nobody waits any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Compiles {
+    /// # Errors
+    /// The scratch folder cannot be made.
+    pub(crate) fn new(config: &EngineConfig) -> io::Result<Self> {
+        std::fs::create_dir_all(&config.scratch_dir)?;
+        Ok(Self {
+            command: config.worker_command.clone(),
+            scratch: config.scratch_dir.clone(),
+            workers: Arc::new(Semaphore::new(config.compile.workers.max(1))),
+            limits: config.compile.clone(),
+            guest: config.guest.clone(),
+            structure: config.structure.clone(),
+            dense_image_bytes: config.pool.dense_image_bytes,
+            in_hand: Arc::default(),
+        })
+    }
+
+    /// How many uploads are compiled or wait for it.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.in_hand.load(Ordering::SeqCst)
+    }
+
+    /// All steps on one upload.
+    pub(crate) async fn prepare(
+        &self,
+        upload: &Upload,
+        progress: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Made, CompileError> {
+        // What is no WebAssembly at all does not wait in line to be told so.
+        sniff(upload.plugin_file.clone()).await?;
+        let work = Work::Prepare {
+            plugin: upload.plugin_file.clone(),
+            plugin_digest: upload.plugin.to_string(),
+            artifact: upload.artifact_file.clone(),
+            settings: upload.settings.iter().map(WireSetting::from).collect(),
+            memory_bytes: upload.memory_bytes,
+        };
+        let answer = self.work(&upload.tenant, work, progress).await?;
+        let Answer {
+            signature: Some(signature),
+            snapshot: Some(snapshot),
+            code: Some(code),
+        } = answer
+        else {
+            return Err(CompileError::Worker(
+                "it ended without the whole answer".into(),
+            ));
+        };
+        Ok(Made {
+            signature: *signature,
+            snapshot,
+            code,
+        })
+    }
+
+    /// Machine code for a snapshot.
+    pub(crate) async fn again(
+        &self,
+        tenant: &TenantId,
+        snapshot: &[u8],
+    ) -> Result<Vec<u8>, CompileError> {
+        let (scratch, bytes) = (self.scratch.clone(), snapshot.to_vec());
+        let file = blocking(move || {
+            let mut file = tempfile::NamedTempFile::new_in(scratch)?;
+            io::Write::write_all(&mut file, &bytes)?;
+            Ok(file)
+        })
+        .await?;
+        let work = Work::Recompile {
+            snapshot: file.path().to_owned(),
+        };
+        let answer = self.work(tenant, work, &|_| ()).await?;
+        answer
+            .code
+            .ok_or_else(|| CompileError::Worker("it ended without an answer".into()))
+    }
+
+    async fn work(
+        &self,
+        tenant: &TenantId,
+        work: Work,
+        progress: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Answer, CompileError> {
+        let in_hand = self.enter()?;
+        let Ok(worker) = Arc::clone(&self.workers).acquire_owned().await else {
+            return Err(CompileError::Worker("the engine is stopping".into()));
+        };
+        let request = Request {
+            work,
+            compile: self.limits.clone(),
+            guest: self.guest.clone(),
+            structure: self.structure.clone(),
+            dense_image_bytes: self.dense_image_bytes,
+            parent: std::process::id(),
+        };
+        let cancelled = CancelOnDrop(Arc::default());
+        let (steps, mut begun) = mpsc::unbounded_channel();
+        let (answer, answered) = oneshot::channel();
+        let supervised = Supervised {
+            command: self.command.clone(),
+            scratch: self.scratch.clone(),
+            request,
+            tenant: tenant.clone(),
+            cancelled: Arc::clone(&cancelled.0),
+            steps,
+        };
+        // A thread of its own, for as long as the child lives: the child is told to die with the thread that started it.
+        let spawned = std::thread::Builder::new()
+            .name("compile-supervisor".into())
+            .spawn(move || {
+                let outcome = supervised.run();
+                drop((worker, in_hand));
+                // Nobody listens where the upload was given up.
+                let _ = answer.send(outcome);
+            });
+        spawned.map_err(|error| CompileError::Worker(format!("no thread to watch it: {error}")))?;
+        while let Some(step) = begun.recv().await {
+            progress(step);
+        }
+        let outcome = answered
+            .await
+            .map_err(|_| CompileError::Worker("its supervisor died".into()))?;
+        drop(cancelled);
+        outcome
+    }
+
+    fn enter(&self) -> Result<InHand, CompileError> {
+        let places = self.limits.queue + self.limits.workers.max(1);
+        self.in_hand
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+                (count < places).then_some(count + 1)
+            })
+            .map_err(|_| CompileError::Busy)?;
+        Ok(InHand(Arc::clone(&self.in_hand)))
+    }
+}
+
+async fn sniff(plugin: PathBuf) -> Result<(), CompileError> {
+    let head = blocking(move || {
+        let mut head = Vec::new();
+        io::Read::read_to_end(
+            &mut io::Read::take(std::fs::File::open(plugin)?, 64),
+            &mut head,
+        )?;
+        Ok(head)
+    })
+    .await?;
+    admission::sniff(&head).map_err(|refusal: Refusal| CompileError::Refused(vec![refusal]))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, CompileError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| CompileError::Worker("a thread died".into()))?
+        .map_err(|error| {
+            CompileError::Worker(format!(
+                "a part of the upload cannot be read or written: {error}"
+            ))
+        })
+}

@@ -1,0 +1,316 @@
+//! The engine as the rest of the house sees it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use foretell_types::blob::Blobs;
+use foretell_types::compile::{CompileError, Compiler, Prepared, Step, Upload};
+use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
+use foretell_types::signature::Checked;
+use foretell_types::tensor::Tensor;
+use foretell_types::{TenantId, VersionDigest};
+use tokio::sync::oneshot;
+
+use crate::call::{self, Host};
+use crate::compile::Compiles;
+use crate::config::LaneConfig;
+use crate::cost::Place;
+use crate::error::Fault;
+use crate::lanes::Lanes;
+use crate::limits::Budget;
+use crate::load::{Key, Loaded, Source, Versions};
+use crate::pool::Slots;
+use crate::seal::{Owner, Sealer};
+use crate::ticker::Ticker;
+use crate::{EngineConfig, EngineError, setup};
+
+/// Stack of a lane thread beyond what the guest may use: our own frames around it.
+const HOST_STACK: usize = 1 << 20;
+
+/// Runs predictions and prepares uploads. One per process.
+pub struct Engine {
+    host: Arc<Host>,
+    versions: Arc<Versions>,
+    slots: Arc<Slots>,
+    lanes: Lanes,
+    lane_config: LaneConfig,
+    compiles: Arc<Compiles>,
+    sealer: Arc<Sealer>,
+    reset_method: &'static str,
+    fingerprint: [u8; 32],
+}
+
+/// What the engine is doing now, for `/health` and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Versions that are loaded.
+    pub loaded_versions: usize,
+    /// Instances in memory, idle ones included.
+    pub live_instances: u64,
+    /// Predictions that wait for a lane.
+    pub lane_queue: usize,
+    /// Uploads that are compiled or wait for it.
+    pub compile_queue: usize,
+    /// How memory is reset between instances: `pagemap_scan`, or `madvise` on kernels before 6.7 (two to three times
+    /// slower).
+    pub reset_method: &'static str,
+}
+
+impl Engine {
+    /// Sets the engine up and starts its threads.
+    ///
+    /// # Errors
+    /// [`EngineError`] if a value is out of range or the machine does not grant what the pool reserves.
+    pub fn new(config: EngineConfig, blobs: Arc<dyn Blobs>) -> Result<Arc<Self>, EngineError> {
+        let (engine, reset_method) = setup::server(&config)?;
+        let fingerprint = setup::fingerprint(&engine);
+        let sealer = Arc::new(Sealer::new(config.mac_key, fingerprint));
+        let slots = Arc::new(Slots::new(
+            config.pool.instances,
+            config.lanes.threads,
+            config.pool.max_idle,
+        ));
+        let compiles = Arc::new(Compiles::new(&config)?);
+        let source = Source {
+            engine: engine.clone(),
+            slots: Arc::clone(&slots),
+            sealer: Arc::clone(&sealer),
+            blobs,
+            compiles: Arc::clone(&compiles),
+        };
+        Ok(Arc::new(Self {
+            versions: Versions::new(source, config.max_loaded, config.load_patience),
+            lanes: Lanes::start(&config.lanes, config.guest.stack_bytes + HOST_STACK)?,
+            host: Arc::new(Host {
+                ticker: Ticker::start(&engine)?,
+                engine,
+                guest: config.guest,
+                reuse_calls: config.pool.reuse_calls,
+                budget: Arc::new(Budget::new(config.pool.total_memory_bytes)),
+            }),
+            lane_config: config.lanes,
+            slots,
+            compiles,
+            sealer,
+            reset_method,
+            fingerprint,
+        }))
+    }
+
+    /// What the engine is doing now.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
+            loaded_versions: self.versions.len(),
+            live_instances: self
+                .host
+                .engine
+                .pooling_allocator_metrics()
+                .map_or(0, |metrics| metrics.component_instances()),
+            lane_queue: self.lanes.waiting(),
+            compile_queue: self.compiles.in_hand(),
+            reset_method: self.reset_method,
+        }
+    }
+
+    /// The compatibility hash of engine, settings and CPU, in hexadecimal: code of another one is compiled again.
+    pub fn describe_engine(&self) -> String {
+        blake3::Hash::from_bytes(self.fingerprint)
+            .to_hex()
+            .to_string()
+    }
+
+    /// What a [`crate::testkit::Probe`] is made of.
+    #[cfg(feature = "testkit")]
+    pub(crate) async fn parts(&self, key: Key) -> Result<(Arc<Host>, Arc<Loaded>), RunError> {
+        Ok((Arc::clone(&self.host), self.versions.get(key).await?))
+    }
+
+    /// In place, within the budget. `None` if the call was abandoned there: guests are pure, so it can be run again.
+    async fn run_inline(&self, job: &Job) -> Option<RunOutcome> {
+        let began = Instant::now();
+        let Some(slot) = self.slots.acquire(self.lane_config.queue_deadline).await else {
+            return Some(overloaded(began.elapsed()));
+        };
+        let queued = began.elapsed();
+        let budget = self.lane_config.inline_budget.min(job.limits.deadline);
+        let started = Instant::now();
+        let result = call::predict(
+            &self.host,
+            &job.loaded,
+            job.inputs.inputs(),
+            &job.limits,
+            budget,
+            Some(slot),
+        );
+        let compute = started.elapsed();
+        if result == Err(Fault::Interrupted) && budget < job.limits.deadline {
+            job.loaded.cost.overran(job.bytes, compute);
+            return None;
+        }
+        job.loaded
+            .cost
+            .record(job.bytes, compute, &self.lane_config);
+        Some(outcome(result, &job.limits, Usage { queued, compute }))
+    }
+
+    /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up.
+    async fn run_on_lane(&self, job: Job, long: bool) -> RunOutcome {
+        let began = Instant::now();
+        let (answer, mut answered) = oneshot::channel();
+        let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
+        let (origin, span) = (Arc::clone(&job.loaded.origin), tracing::Span::current());
+        let work = Box::new(move |queued: Duration| {
+            let _entered = span.enter();
+            let (started, cpu) = (Instant::now(), thread_cpu_time());
+            let deadline = job.limits.deadline;
+            let result = call::predict(
+                &host,
+                &job.loaded,
+                job.inputs.inputs(),
+                &job.limits,
+                deadline,
+                None,
+            );
+            let compute = started.elapsed();
+            // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
+            job.loaded
+                .cost
+                .record(job.bytes, thread_cpu_time().saturating_sub(cpu), &config);
+            // Nobody listens any more where the caller has hung up.
+            let _ = answer.send(outcome(result, &job.limits, Usage { queued, compute }));
+        });
+        let Ok(ticket) = self.lanes.submit(&origin, long, work) else {
+            return overloaded(began.elapsed());
+        };
+        let lost = || {
+            failed(
+                RunError::Internal("the lane dropped the prediction".into()),
+                began.elapsed(),
+            )
+        };
+        match tokio::time::timeout(self.lane_config.queue_deadline, &mut answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| lost()),
+            Err(_) if ticket.withdraw() => overloaded(began.elapsed()),
+            Err(_) => answered.await.unwrap_or_else(|_| lost()),
+        }
+    }
+}
+
+/// One prediction on its way.
+struct Job {
+    loaded: Arc<Loaded>,
+    inputs: Checked,
+    limits: RunLimits,
+    bytes: usize,
+}
+
+#[async_trait]
+impl Runner for Engine {
+    async fn run(&self, call: RunCall) -> RunOutcome {
+        let RunCall {
+            tenant,
+            version,
+            inputs,
+            limits,
+        } = call;
+        let began = Instant::now();
+        let loaded = match self.versions.get(Key { tenant, version }).await {
+            Ok(loaded) => loaded,
+            Err(error) => return failed(error, began.elapsed()),
+        };
+        let bytes = inputs
+            .inputs()
+            .iter()
+            .map(|tensor| tensor.elements().byte_len())
+            .sum();
+        let place = loaded.cost.place(bytes, &self.lane_config);
+        let job = Job {
+            loaded,
+            inputs,
+            limits,
+            bytes,
+        };
+        match place {
+            Place::Inline => match self.run_inline(&job).await {
+                Some(outcome) => outcome,
+                None => self.run_on_lane(job, false).await,
+            },
+            Place::Lane { long } => self.run_on_lane(job, long).await,
+        }
+    }
+
+    fn forget(&self, tenant: &TenantId, version: &VersionDigest) {
+        self.versions.forget(&Key {
+            tenant: tenant.clone(),
+            version: *version,
+        });
+    }
+}
+
+#[async_trait]
+impl Compiler for Engine {
+    async fn prepare(
+        &self,
+        upload: &Upload,
+        progress: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Prepared, CompileError> {
+        let made = self.compiles.prepare(upload, progress).await?;
+        let (sealer, tenant, version) = (
+            Arc::clone(&self.sealer),
+            upload.tenant.clone(),
+            upload.version,
+        );
+        // Hashing hundreds of megabytes is no work for an async thread.
+        tokio::task::spawn_blocking(move || {
+            let owner = Owner {
+                tenant: &tenant,
+                version: &version,
+            };
+            let code = sealer.seal_code(owner, &made.snapshot, &made.code);
+            Prepared {
+                signature: made.signature,
+                snapshot: sealer.seal_snapshot(owner, made.snapshot),
+                code,
+            }
+        })
+        .await
+        .map_err(|_| CompileError::Worker("sealing the version panicked".into()))
+    }
+}
+
+fn outcome(result: Result<Vec<Tensor>, Fault>, limits: &RunLimits, usage: Usage) -> RunOutcome {
+    RunOutcome {
+        result: result.map_err(|fault| fault.run_error(limits)),
+        usage,
+    }
+}
+
+fn failed(error: RunError, queued: Duration) -> RunOutcome {
+    RunOutcome {
+        result: Err(error),
+        usage: Usage {
+            queued,
+            compute: Duration::ZERO,
+        },
+    }
+}
+
+fn overloaded(waited: Duration) -> RunOutcome {
+    failed(RunError::Overloaded { waited }, waited)
+}
+
+/// CPU time that this thread has used.
+fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer; the call writes nothing else. It cannot fail for this clock, and if
+    // it did, the answer would be zero.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}

@@ -1,0 +1,181 @@
+//! What a guest may grow to. Nothing else of it grows: stack, time and results have limits of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::ResourceLimiter;
+
+/// Memory of all guests of the server together: a thousand instances of 128 MiB each would be more than most machines
+/// have.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            limit,
+        }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let granted = self
+            .used
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes)
+            <= self.limit;
+        if !granted {
+            self.give(bytes);
+        }
+        granted
+    }
+
+    fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What became of a guest's wish for more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// It got all that it asked for.
+    Granted,
+    /// It asked for more than it may have.
+    BeyondLimit,
+    /// It asked for what it may have, and the server has no more.
+    BeyondBudget,
+}
+
+/// The limiter of one store.
+///
+/// A refused growth is no trap: the guest sees `memory.grow` fail and may go on. That it was refused is kept, because a
+/// guest that then traps has run out of memory, whatever the trap is called.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    memory_bytes: u64,
+    table_elements: u64,
+    memory_used: u64,
+    table_used: u64,
+    growth: Growth,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Limiter {
+    pub(crate) const fn new(
+        memory_bytes: u64,
+        table_elements: u64,
+        budget: Option<Arc<Budget>>,
+    ) -> Self {
+        Self {
+            memory_bytes,
+            table_elements,
+            memory_used: 0,
+            table_used: 0,
+            growth: Growth::Granted,
+            budget,
+        }
+    }
+
+    /// What became of the wishes since the last [`Limiter::begin`].
+    pub(crate) const fn growth(&self) -> Growth {
+        self.growth
+    }
+
+    /// Begins a call: what an earlier one was refused is its own affair.
+    pub(crate) const fn begin(&mut self) {
+        self.growth = Growth::Granted;
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give(self.memory_used);
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    // Sums, because a component may hold several memories.
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current) as u64;
+        let wanted = self.memory_used.saturating_add(more);
+        self.growth =
+            if wanted > self.memory_bytes || maximum.is_some_and(|maximum| desired > maximum) {
+                Growth::BeyondLimit
+            } else if self
+                .budget
+                .as_ref()
+                .is_some_and(|budget| !budget.take(more))
+            {
+                Growth::BeyondBudget
+            } else {
+                self.memory_used = wanted;
+                return Ok(true);
+            };
+        Ok(false)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let wanted = self
+            .table_used
+            .saturating_add(desired.saturating_sub(current) as u64);
+        if wanted > self.table_elements || maximum.is_some_and(|maximum| desired > maximum) {
+            self.growth = Growth::BeyondLimit;
+            return Ok(false);
+        }
+        self.table_used = wanted;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_share_one_limit() {
+        let mut limiter = Limiter::new(100, 10, None);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert_eq!(limiter.growth(), Growth::Granted);
+        assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        assert_eq!(limiter.growth(), Growth::BeyondLimit);
+        limiter.begin();
+        assert_eq!(limiter.growth(), Growth::Granted);
+    }
+
+    #[test]
+    fn a_growth_beyond_the_pool_is_refused_and_counted_as_such() {
+        let mut limiter = Limiter::new(100, 10, None);
+        assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
+        assert_eq!(limiter.growth(), Growth::BeyondLimit);
+    }
+
+    #[test]
+    fn stores_share_the_servers_budget_and_give_back_what_they_took() {
+        let budget = Arc::new(Budget::new(100));
+        let mut first = Limiter::new(80, 10, Some(Arc::clone(&budget)));
+        let mut second = Limiter::new(80, 10, Some(Arc::clone(&budget)));
+        assert!(first.memory_growing(0, 70, None).unwrap());
+        assert!(!second.memory_growing(0, 40, None).unwrap());
+        assert_eq!(second.growth(), Growth::BeyondBudget);
+        drop(first);
+        assert!(second.memory_growing(0, 40, None).unwrap());
+        drop(second);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,72 @@
+//! What a store holds for its guest: limits, deadline, log. Small, because a fresh one is made for every prediction.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
+
+use crate::config::GuestLimits;
+use crate::grants::log::{LogBudget, Origin};
+use crate::limits::{Budget, Limiter};
+
+/// The data of a store.
+pub(crate) struct CallState {
+    pub(crate) limits: Limiter,
+    pub(crate) log: LogBudget,
+    deadline: Instant,
+}
+
+/// What a new store may use.
+pub(crate) struct StoreLimits<'a> {
+    pub(crate) memory_bytes: u64,
+    pub(crate) guest: &'a GuestLimits,
+    pub(crate) origin: Arc<Origin>,
+    /// What all guests share; none in the worker, which has one guest.
+    pub(crate) budget: Option<Arc<Budget>>,
+}
+
+/// A store that interrupts its guest at the deadline.
+pub(crate) fn store(
+    engine: &wasmtime::Engine,
+    limits: StoreLimits<'_>,
+    deadline: Instant,
+) -> Store<CallState> {
+    let guest = limits.guest;
+    let mut store = Store::new(
+        engine,
+        CallState {
+            limits: Limiter::new(
+                limits.memory_bytes,
+                guest.table_elements as u64,
+                limits.budget,
+            ),
+            log: LogBudget::new(limits.origin, guest.log_lines, guest.log_bytes),
+            deadline,
+        },
+    );
+    store.limiter(|state| &mut state.limits);
+    store.set_hostcall_fuel(guest.result_bytes);
+    // The interface has no resources, so no handle is ever needed.
+    store.set_max_component_handles(0);
+    store.epoch_deadline_callback(look_at_the_clock);
+    store.set_epoch_deadline(1);
+    store
+}
+
+/// Begins another call in a store that has served before.
+pub(crate) fn begin(store: &mut Store<CallState>, deadline: Instant) {
+    let state = store.data_mut();
+    state.deadline = deadline;
+    state.limits.begin();
+    store.set_epoch_deadline(1);
+}
+
+/// Runs once a tick inside the guest. The epoch alone is no measure: it stands still while the ticker sleeps, and jumps
+/// nothing when it wakes.
+fn look_at_the_clock(context: StoreContextMut<'_, CallState>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(if Instant::now() >= context.data().deadline {
+        UpdateDeadline::Interrupt
+    } else {
+        UpdateDeadline::Continue(1)
+    })
+}

@@ -1,0 +1,162 @@
+//! What the blob store holds is trusted only under its seal, and made again where that is possible.
+
+use foretell_engine::testkit;
+use foretell_types::blob::{BlobKind, Blobs};
+use foretell_types::run::RunError;
+
+use crate::support::{Host, Version, tenant};
+
+async fn get(host: &Host, version: &Version, kind: BlobKind) -> Vec<u8> {
+    host.blobs.get(&version.blob(kind)).await.unwrap().unwrap()
+}
+
+async fn flip(host: &Host, version: &Version, kind: BlobKind, at: usize) {
+    let mut bytes = get(host, version, kind).await;
+    bytes[at] ^= 1;
+    host.blobs.put(&version.blob(kind), bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn changed_code_is_never_run_but_made_again_from_the_snapshot() {
+    let host = Host::new();
+    let version = host.push("acme", &testkit::echo()).await;
+    let code = get(&host, &version, BlobKind::Code).await;
+    for at in [0, 8, 40, 72, 104, code.len() - 1] {
+        flip(&host, &version, BlobKind::Code, at).await;
+        assert_eq!(
+            host.call(&version, &[0.0, 3.0]).await.unwrap(),
+            [0.0, 3.0],
+            "byte {at}"
+        );
+        assert_eq!(
+            get(&host, &version, BlobKind::Code).await,
+            code,
+            "the code is stored again, byte {at}"
+        );
+        host.engine_forget(&version);
+    }
+}
+
+#[tokio::test]
+async fn missing_code_is_made_again_by_another_server_with_the_same_key() {
+    let first = Host::new();
+    let version = first.push("acme", &testkit::echo()).await;
+    first
+        .blobs
+        .remove(&version.blob(BlobKind::Code))
+        .await
+        .unwrap();
+    let second = Host::over(first.blobs.clone(), |_| ());
+    assert_eq!(
+        second.call(&version, &[0.0, 3.0]).await.unwrap(),
+        [0.0, 3.0]
+    );
+    assert_eq!(
+        first.engine.describe_engine(),
+        second.engine.describe_engine()
+    );
+    assert_eq!(first.engine.describe_engine().len(), 64);
+}
+
+#[tokio::test]
+async fn code_under_another_key_is_not_accepted_and_neither_is_its_snapshot() {
+    let first = Host::new();
+    let version = first.push("acme", &testkit::echo()).await;
+    let second = Host::over(first.blobs.clone(), |config| config.mac_key = [8; 32]);
+    let error = second.call(&version, &[0.0]).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("snapshot is damaged; upload the version again"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn without_code_a_damaged_or_missing_snapshot_is_an_error_that_says_so() {
+    let host = Host::new();
+    let version = host.push("acme", &testkit::echo()).await;
+    host.blobs
+        .remove(&version.blob(BlobKind::Code))
+        .await
+        .unwrap();
+    flip(&host, &version, BlobKind::Snapshot, 100).await;
+    let error = host.call(&version, &[0.0]).await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Unavailable(text) if text.contains("damaged")),
+        "{error}"
+    );
+    host.blobs
+        .remove(&version.blob(BlobKind::Snapshot))
+        .await
+        .unwrap();
+    let error = host.call(&version, &[0.0]).await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Unavailable(text) if text.contains("neither its code nor")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_tenants_code_is_not_accepted_under_this_tenants_name() {
+    let host = Host::new();
+    let acme = host.push("acme", &testkit::echo()).await;
+    let bob = Version {
+        tenant: tenant("bob"),
+        digest: acme.digest,
+    };
+    for kind in [BlobKind::Code, BlobKind::Snapshot] {
+        let bytes = get(&host, &acme, kind).await;
+        host.blobs.put(&bob.blob(kind), bytes).await.unwrap();
+    }
+    assert!(matches!(
+        host.call(&bob, &[0.0]).await,
+        Err(RunError::Unavailable(_))
+    ));
+
+    // With a snapshot of its own, foreign code is replaced.
+    let stolen = get(&host, &acme, BlobKind::Code).await;
+    let bob = host.push("bob", &testkit::echo()).await;
+    host.blobs
+        .put(&bob.blob(BlobKind::Code), stolen.clone())
+        .await
+        .unwrap();
+    assert_eq!(host.call(&bob, &[0.0, 3.0]).await.unwrap(), [0.0, 3.0]);
+    assert_ne!(get(&host, &bob, BlobKind::Code).await, stolen);
+}
+
+#[tokio::test]
+async fn the_version_unused_for_longest_makes_room_and_comes_back_when_asked_for() {
+    let host = Host::with(|config| config.max_loaded = 2);
+    let mut versions = Vec::new();
+    for pages in 2..6 {
+        versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
+    }
+    for _ in 0..2 {
+        for version in &versions {
+            assert_eq!(host.call(version, &[0.0, 1.0]).await.unwrap(), [0.0, 1.0]);
+            assert!(host.engine.stats().loaded_versions <= 2);
+        }
+    }
+    assert_eq!(host.engine.stats().loaded_versions, 2);
+}
+
+#[tokio::test]
+async fn a_version_that_many_ask_for_at_once_is_loaded_once() {
+    let host = std::sync::Arc::new(Host::new());
+    let version = host.push("acme", &testkit::echo()).await;
+    host.blobs
+        .remove(&version.blob(BlobKind::Code))
+        .await
+        .unwrap();
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let (host, version) = (host.clone(), version.clone());
+            tokio::spawn(async move { host.call(&version, &[0.0, 1.0]).await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap(), [0.0, 1.0]);
+    }
+    assert_eq!(host.engine.stats().loaded_versions, 1);
+}
