@@ -255,7 +255,7 @@ async fn a_killed_worker_refuses_the_upload_and_the_next_one_is_served() {
 async fn a_worker_that_does_not_work_is_our_trouble_not_the_uploads() {
     for (host, expected) in [
         (impostor("kill -9 $$"), "it ended before it began"),
-        (impostor("echo hello to you all"), "unknown frame"),
+        (impostor(r"printf 'h\001\0\0\0\0\0\0\0x'"), "unknown frame"),
         (
             impostor(r"printf '\006\377\377\377\377\377\377\377\377'"),
             "more than it may",

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use foretell_store::{ModelRecord, NewVersion, Traffic, VersionRecord};
+use foretell_store::{ModelRecord, NewVersion, StoreError, Traffic, VersionRecord};
 use foretell_types::blob::{BlobId, BlobKind};
 use foretell_types::{Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, compile};
 
@@ -137,7 +137,12 @@ impl Manager {
             prepared.code,
         )
         .await?;
-        let created = self.parts.models.add_version(&tenant, &record).await?;
+        let added = self.parts.models.add_version(&tenant, &record).await;
+        if let Err(StoreError::Conflict(_)) = &added {
+            // The name went to another version meanwhile, or was a deleted one's: nothing refers to what was just put.
+            self.remove_orphans(&tenant).await?;
+        }
+        let created = added?;
         self.parts.registry.changed(&tenant, &model);
         tracing::info!(%tenant, %model, version = %record.version, %digest, created, request_id = %call.request_id, "version accepted");
         match self.already(&tenant, &reference, digest).await? {
