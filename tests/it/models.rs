@@ -329,6 +329,9 @@ fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     fs::set_permissions(file, fs::Permissions::from_mode(0o400)).unwrap();
 }
 
+/// What happens to stored bytes.
+type Fault = Box<dyn Fn(&mut Vec<u8>)>;
+
 #[test]
 fn machine_code_that_was_changed_is_never_run_but_compiled_again() {
     let (mut host, tenant) = host_with_tenant();
@@ -340,7 +343,7 @@ fn machine_code_that_was_changed_is_never_run_but_compiled_again() {
             bytes[at] ^= 1
         }
     };
-    let faults: [(&str, Box<dyn Fn(&mut Vec<u8>)>); 6] = [
+    let faults: [(&str, Fault); 6] = [
         ("its first byte", Box::new(flip(|_| 0))),
         ("a byte in the middle", Box::new(flip(|length| length / 2))),
         ("its last byte", Box::new(flip(|length| length - 1))),

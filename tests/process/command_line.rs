@@ -172,6 +172,9 @@ fn a_push_whose_sample_is_answered_otherwise_fails_and_says_where() {
     );
 }
 
+/// Arguments, environment, exit code, and what stderr holds.
+type Case<'a> = (&'a [&'a str], Vec<(&'a str, &'a str)>, i32, &'a str);
+
 #[test]
 fn a_command_that_fails_says_why_on_stderr_and_ends_with_a_code_of_sysexits() {
     let data = tempfile::tempdir().unwrap();
@@ -188,7 +191,7 @@ fn a_command_that_fails_says_why_on_stderr_and_ends_with_a_code_of_sysexits() {
         .local_addr()
         .unwrap();
     let nobody = format!("http://{free}");
-    let cases: Vec<(&[&str], Vec<(&str, &str)>, i32, &str)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (&[], vec![], 64, "Usage"),
         (&["nonsense"], vec![], 64, "nonsense"),
         (&["predict", "m"], vec![], 64, "JSON"),
