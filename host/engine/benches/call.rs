@@ -4,6 +4,10 @@
 //! if `FORETELL_BENCH_PLUGIN` and `FORETELL_BENCH_ARTIFACT` name its files; its first example is the input. `touched`
 //! draws what reading so many pages of a 16 MiB memory costs a fresh instance, which is what resetting it costs. The last
 //! group measures slots that have served 10,000 calls.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a bench that cannot be set up is a failure"
+)]
 
 use std::hint::black_box;
 use std::path::Path;

@@ -88,6 +88,8 @@ pub struct PoolConfig {
     pub dense_image_bytes: u64,
     /// Idle instances of versions with isolation `reuse`, all together, at most. Default half of `instances`.
     pub max_idle: u32,
+    /// An idle instance unused for this long makes room for another version's where `max_idle` is reached. Default 10 s.
+    pub stale_after: Duration,
     /// Predictions that one instance serves before it is replaced. Default 10,000.
     pub reuse_calls: u32,
 }
@@ -101,6 +103,7 @@ impl Default for PoolConfig {
             keep_resident_bytes: 8 * MIB,
             dense_image_bytes: 64 * MIB,
             max_idle: 128,
+            stale_after: Duration::from_secs(10),
             reuse_calls: 10_000,
         }
     }

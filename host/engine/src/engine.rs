@@ -66,11 +66,7 @@ impl Engine {
         let (engine, reset_method) = setup::server(&config)?;
         let fingerprint = setup::fingerprint(&engine);
         let sealer = Arc::new(Sealer::new(config.mac_key, fingerprint));
-        let slots = Arc::new(Slots::new(
-            config.pool.instances,
-            config.lanes.threads,
-            config.pool.max_idle,
-        ));
+        let slots = Arc::new(Slots::new(&config.pool, config.lanes.threads));
         let compiles = Arc::new(Compiles::new(&config)?);
         let source = Source {
             engine: engine.clone(),

@@ -5,20 +5,29 @@
 //! belongs to one tenant: there is no way from here to another's instance.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
+use crate::config::PoolConfig;
 use crate::state::CallState;
 
-/// Instances that may still be made.
+/// Instances that may still be made, and kept.
 pub(crate) struct Slots {
     free: Arc<Semaphore>,
     idle: AtomicU32,
     max_idle: u32,
+    stale_after: Duration,
+    keepers: Mutex<Keepers>,
+}
+
+/// Everyone who may hold warm instances.
+struct Keepers {
+    all: Vec<Weak<Kept>>,
+    last_sweep: Instant,
 }
 
 /// The right to one instance; dropping it gives the slot back.
@@ -26,14 +35,19 @@ pub(crate) struct Slots {
 pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Slots {
-    /// `instances` in all, of which `reserved` are never handed out here: they belong to the lanes, whose threads have
-    /// one each.
-    pub(crate) fn new(instances: u32, reserved: usize, max_idle: u32) -> Self {
-        let free = (instances as usize).saturating_sub(reserved).max(1);
+    /// Slots for the whole pool, of which `reserved` are never handed out here: they belong to the lanes, whose threads
+    /// have one each.
+    pub(crate) fn new(config: &PoolConfig, reserved: usize) -> Self {
+        let free = (config.instances as usize).saturating_sub(reserved).max(1);
         Self {
             free: Arc::new(Semaphore::new(free)),
             idle: AtomicU32::new(0),
-            max_idle,
+            max_idle: config.max_idle,
+            stale_after: config.stale_after,
+            keepers: Mutex::new(Keepers {
+                all: Vec::new(),
+                last_sweep: Instant::now(),
+            }),
         }
     }
 
@@ -42,26 +56,49 @@ impl Slots {
         if let Some(slot) = self.try_acquire() {
             return Some(slot);
         }
+        let waiting = Arc::clone(&self.free).acquire_owned();
         // The semaphore is never closed.
-        let permit = tokio::time::timeout(patience, Arc::clone(&self.free).acquire_owned())
-            .await
-            .ok()?
-            .ok()?;
+        let permit = tokio::time::timeout(patience, waiting).await.ok()?.ok()?;
         Some(Slot(permit))
     }
 
-    /// A slot, if one is free.
-    pub(crate) fn try_acquire(&self) -> Option<Slot> {
-        Arc::clone(&self.free).try_acquire_owned().ok().map(Slot)
+    fn try_acquire(&self) -> Option<Slot> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
+        Some(Slot(permit))
     }
 
-    /// The right to keep one instance idle.
+    /// The right to keep one more instance idle.
     fn may_idle(&self) -> bool {
-        self.idle
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| {
-                (idle < self.max_idle).then_some(idle + 1)
-            })
-            .is_ok()
+        let claim = || {
+            let more = |idle: u32| (idle < self.max_idle).then_some(idle + 1);
+            let claimed = self
+                .idle
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            claimed.is_ok()
+        };
+        claim() || (self.sweep() && claim())
+    }
+
+    /// Ends the warm instances of versions that nobody has asked for lately. Looks at most once in so long, because it
+    /// looks at every version.
+    fn sweep(&self) -> bool {
+        let keepers: Vec<_> = {
+            let mut keepers = lock(&self.keepers);
+            if keepers.last_sweep.elapsed() < self.stale_after {
+                return false;
+            }
+            keepers.last_sweep = Instant::now();
+            keepers.all.retain(|kept| kept.strong_count() > 0);
+            keepers.all.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut swept = 0;
+        for kept in keepers {
+            let stale = lock(&kept.0).last_used.elapsed() >= self.stale_after;
+            if stale {
+                swept += kept.clear(self);
+            }
+        }
+        swept > 0
     }
 }
 
@@ -80,24 +117,29 @@ pub(crate) struct Live {
 /// The warm instances of one version.
 pub(crate) struct Idle {
     slots: Arc<Slots>,
-    waiting: Mutex<Vec<Live>>,
+    kept: Arc<Kept>,
+}
+
+struct Kept(Mutex<Waiting>);
+
+struct Waiting {
+    live: Vec<Live>,
+    last_used: Instant,
 }
 
 impl Idle {
-    pub(crate) const fn new(slots: Arc<Slots>) -> Self {
-        Self {
-            slots,
-            waiting: Mutex::new(Vec::new()),
-        }
+    pub(crate) fn new(slots: Arc<Slots>) -> Self {
+        let kept = Arc::new(Kept(Mutex::new(Waiting {
+            live: Vec::new(),
+            last_used: Instant::now(),
+        })));
+        lock(&slots.keepers).all.push(Arc::downgrade(&kept));
+        Self { slots, kept }
     }
 
     /// The one used last: its memory is the likeliest to be in the cache.
     pub(crate) fn take(&self) -> Option<Live> {
-        let live = self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()?;
+        let live = lock(&self.kept.0).live.pop()?;
         self.slots.idle.fetch_sub(1, Ordering::Relaxed);
         Some(live)
     }
@@ -106,27 +148,30 @@ impl Idle {
     pub(crate) fn put(&self, mut live: Live) {
         live.slot = live.slot.or_else(|| self.slots.try_acquire());
         if live.slot.is_some() && self.slots.may_idle() {
-            self.waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(live);
+            let mut waiting = lock(&self.kept.0);
+            waiting.last_used = Instant::now();
+            waiting.live.push(live);
         }
-    }
-
-    /// Ends every waiting instance; says how many.
-    pub(crate) fn clear(&self) -> usize {
-        let waiting =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let count = waiting.len();
-        self.slots
-            .idle
-            .fetch_sub(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
-        count
     }
 }
 
 impl Drop for Idle {
     fn drop(&mut self) {
-        self.clear();
+        self.kept.clear(&self.slots);
     }
+}
+
+impl Kept {
+    /// Ends every waiting instance; says how many.
+    fn clear(&self, slots: &Slots) -> u32 {
+        let waiting = std::mem::take(&mut lock(&self.0).live);
+        let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        slots.idle.fetch_sub(count, Ordering::Relaxed);
+        count
+    }
+}
+
+/// Nothing is ever half done under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

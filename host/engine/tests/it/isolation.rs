@@ -1,5 +1,7 @@
 //! Nothing that one call leaves behind is there for the next, unless it is meant to be; and never for another tenant.
 
+use std::time::Duration;
+
 use foretell_engine::testkit::{self, Misdeed};
 use foretell_types::run::RunError;
 
@@ -133,23 +135,31 @@ async fn what_a_call_remembers_is_gone_for_the_next_fresh_one_and_for_every_othe
 }
 
 #[tokio::test]
-async fn idle_instances_never_take_every_place() {
-    let host = Host::with(|config| config.pool.max_idle = 2);
-    let mut versions = Vec::new();
-    for pages in 2..7 {
-        versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
-    }
-    for version in &versions {
+async fn idle_instances_never_take_every_place_and_stale_ones_make_room() {
+    for (stale_after, count) in [(Duration::from_secs(60), 1.0), (Duration::ZERO, 2.0)] {
+        let host = Host::with(|config| {
+            config.pool.max_idle = 2;
+            config.pool.stale_after = stale_after;
+        });
+        let mut versions = Vec::new();
+        for pages in 2..5 {
+            versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
+        }
+        for version in &versions {
+            host.run(version, &COUNT, reuse()).await.result.unwrap();
+        }
+        // The first two took the places; the third was kept only if they made room.
+        assert!(host.engine.stats().live_instances <= 2);
+        let third = &versions[2];
         assert_eq!(
-            host.run(version, &COUNT, reuse())
+            host.run(third, &COUNT, reuse())
                 .await
                 .result
                 .map(values)
                 .unwrap(),
-            [1.0]
+            [count]
         );
     }
-    assert_eq!(host.engine.stats().live_instances, 2);
 }
 
 #[tokio::test]
