@@ -86,7 +86,8 @@ pub struct PoolConfig {
     /// A snapshot up to this size is always mapped copy-on-write, however sparse. Default 64 MiB. Above it and less than
     /// half full, every instance would copy it whole.
     pub dense_image_bytes: u64,
-    /// Idle instances of versions with isolation `reuse`, all together, at most. Default half of `instances`.
+    /// Idle instances of versions with isolation `reuse`, all together, at most. Default 128; never more than half of
+    /// the instances that the lanes leave.
     pub max_idle: u32,
     /// An idle instance unused for this long makes room for another version's where `max_idle` is reached. Default 10 s.
     pub stale_after: Duration,

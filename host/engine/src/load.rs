@@ -4,8 +4,8 @@
 //! damaged, or of another engine or CPU is made again from the snapshot, in the worker, and stored. At most so many stay
 //! loaded; the one unused for longest makes room, and is loaded again when it is next asked for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -43,6 +43,22 @@ struct Entry {
     cell: OnceCell<Arc<Loaded>>,
     /// Milliseconds since the engine's start.
     last_used: AtomicU64,
+    /// When loading failed last, and why: for those who were waiting then.
+    failed: Mutex<Option<(Instant, String)>>,
+}
+
+impl Entry {
+    /// The failure of an attempt that was under way when somebody asked at `asked`.
+    fn failure_since(&self, asked: Instant) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (when, cause) = failed.as_ref()?;
+        (*when >= asked).then(|| cause.clone())
+    }
+
+    fn fail(&self, cause: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed = Some((Instant::now(), cause.to_owned()));
+    }
 }
 
 /// The versions that are loaded or being loaded.
@@ -91,22 +107,14 @@ impl Versions {
         };
         entry.last_used.store(self.now(), Ordering::Relaxed);
         // A task of its own: a caller who hangs up, or whose patience ends, does not undo the work for the next.
-        let versions = Arc::clone(self);
+        let (versions, asked) = (Arc::clone(self), Instant::now());
         let loading = tokio::spawn(async move {
             let loaded = entry
                 .cell
-                .get_or_try_init(|| versions.source.load(&key))
+                .get_or_try_init(async || versions.attempt(&key, &entry, asked).await)
                 .await
                 .cloned();
-            match &loaded {
-                Ok(_) => versions.make_room(&key),
-                Err(cause) => {
-                    tracing::error!(tenant = %key.tenant, version = %key.version, cause, "a version cannot be loaded");
-                    versions
-                        .entries
-                        .remove_if(&key, |_, held| held.cell.get().is_none());
-                }
-            }
+            versions.make_room(&key);
             loaded
         });
         match tokio::time::timeout(self.patience, loading).await {
@@ -116,6 +124,24 @@ impl Versions {
                 "it is being compiled; try again in a few seconds".into(),
             )),
         }
+    }
+
+    /// Loads the version, unless an attempt that was waited for has just failed: that answer is for all who waited.
+    async fn attempt(
+        &self,
+        key: &Key,
+        entry: &Entry,
+        asked: Instant,
+    ) -> Result<Arc<Loaded>, String> {
+        if let Some(cause) = entry.failure_since(asked) {
+            return Err(cause);
+        }
+        let loaded = self.source.load(key).await;
+        if let Err(cause) = &loaded {
+            tracing::error!(tenant = %key.tenant, version = %key.version, cause, "a version cannot be loaded");
+            entry.fail(cause);
+        }
+        loaded
     }
 
     /// Forgets a version; calls that are running end in peace.
@@ -141,7 +167,7 @@ impl Versions {
             let oldest = self
                 .entries
                 .iter()
-                .filter(|entry| entry.key() != newest && entry.cell.initialized())
+                .filter(|entry| entry.key() != newest)
                 .min_by_key(|entry| entry.last_used.load(Ordering::Relaxed))
                 .map(|entry| entry.key().clone());
             let Some(oldest) = oldest else { return };

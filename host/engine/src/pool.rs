@@ -42,7 +42,10 @@ impl Slots {
         Self {
             free: Arc::new(Semaphore::new(free)),
             idle: AtomicU32::new(0),
-            max_idle: config.max_idle,
+            // Idle instances hold slots, and nobody makes them let go: half is always for those who work.
+            max_idle: config
+                .max_idle
+                .min(u32::try_from(free / 2).unwrap_or(u32::MAX)),
             stale_after: config.stale_after,
             keepers: Mutex::new(Keepers {
                 all: Vec::new(),

@@ -167,4 +167,11 @@ mod tests {
         config.pool.instances = 0;
         assert!(server(&config).unwrap_err().to_string().contains("to 2000"));
     }
+
+    #[test]
+    fn the_largest_pool_fits_into_the_address_space() {
+        let mut config = EngineConfig::new(Vec::new(), [0; 32], std::env::temp_dir());
+        config.pool.instances = MAX_INSTANCES;
+        assert!(server(&config).is_ok());
+    }
 }

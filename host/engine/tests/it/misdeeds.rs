@@ -1,5 +1,6 @@
 //! Every misdeed of a guest has an answer of its own, within its deadline, in a fresh instance and in one for reuse.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use foretell_engine::testkit::{self, ELEMENTS_OUT_OF_MEMORY, ELEMENTS_THAT_LOOP, Misdeed};
@@ -9,16 +10,18 @@ use foretell_types::tensor::Elements;
 
 use crate::support::{Host, Version, limits, reuse, within};
 
-/// A deadline that no honest guest of these tests needs.
+/// The deadline of guests that do not end by themselves.
 const DEADLINE_MS: u64 = 300;
-/// What the end of a call may be late on a machine that is busy with other tests.
-const GRACE: Duration = Duration::from_millis(700);
+/// What its end may be late here, where a busy machine is no failure. The figure itself is the bench's affair.
+const GRACE: Duration = Duration::from_secs(5);
 
 async fn check(host: &Host, version: &Version, x: &[f64], kind: ErrorKind, text: &str) {
     for isolation in [Isolation::Fresh, Isolation::Reuse] {
+        // Only a guest that does not end is measured by its deadline; others have time on any machine.
+        let ends = kind != ErrorKind::DeadlineExceeded;
         let limits = RunLimits {
             isolation,
-            ..within(DEADLINE_MS)
+            ..if ends { limits() } else { within(DEADLINE_MS) }
         };
         let began = Instant::now();
         let outcome = host.run(version, x, limits).await;
@@ -263,13 +266,15 @@ mod log {
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Metadata, Subscriber};
 
+    /// Keeps the lines; panics at the first if it has none to keep them in.
     #[derive(Clone, Default)]
-    pub(super) struct Lines(pub(super) Arc<Mutex<Vec<String>>>);
+    pub(super) struct Lines(pub(super) Option<Arc<Mutex<Vec<String>>>>);
 
     impl Visit for Lines {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
             if field.name() == "message" {
-                self.0.lock().unwrap().push(format!("{value:?}"));
+                let lines = self.0.as_ref().expect("a panic on purpose");
+                lines.lock().unwrap().push(format!("{value:?}"));
             }
         }
     }
@@ -291,33 +296,54 @@ mod log {
     }
 }
 
+/// Every call stays on the thread of the test, where its subscriber listens.
+fn in_place() -> Host {
+    Host::with(|config| {
+        config.lanes.inline_cost = Duration::from_secs(10);
+        config.lanes.inline_budget = Duration::from_secs(10);
+    })
+}
+
 #[tokio::test]
 async fn a_flood_of_log_lines_is_capped_cleaned_and_counted() {
-    let host = Host::new();
+    let host = in_place();
     let version = host.push("acme", &testkit::chameleon()).await;
-    let lines = log::Lines::default();
-    let listening = tracing::subscriber::set_default(lines.clone());
-    // On this thread, where the subscriber listens: a thousand lines are short work.
-    for _ in 0..20 {
-        host.call(&version, &[Misdeed::LogFlood.input()])
-            .await
-            .unwrap();
-        if !lines.0.lock().unwrap().is_empty() {
-            break;
-        }
-    }
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let listening = tracing::subscriber::set_default(log::Lines(Some(lines.clone())));
+    host.call(&version, &[Misdeed::LogFlood.input()])
+        .await
+        .unwrap();
     drop(listening);
-    let lines = lines.0.lock().unwrap();
-    assert_eq!(lines.len() % 101, 0, "{} lines", lines.len());
-    assert_eq!(
-        lines.get(100).unwrap(),
-        "the plugin wrote more log than a call may"
-    );
+    let lines = lines.lock().unwrap();
+    assert_eq!(lines.len(), 101);
+    assert_eq!(lines[100], "the plugin wrote more log than a call may");
+    let expected = "on purpose\u{fffd}[31m\u{fffd}forged line";
     assert!(
-        lines[..100]
-            .iter()
-            .all(|line| line == "on purpose\u{fffd}[31m\u{fffd}forged line"),
+        lines[..100].iter().all(|line| line == expected),
         "{}",
         lines[0]
     );
+}
+
+#[tokio::test]
+async fn a_panic_within_an_import_ends_that_call_and_nothing_else() {
+    let host = in_place();
+    let version = host.push("acme", &testkit::chameleon()).await;
+    host.call(&version, &[0.0]).await.unwrap();
+    for isolation in [Isolation::Fresh, Isolation::Reuse] {
+        let limits = RunLimits {
+            isolation,
+            ..limits()
+        };
+        let panicking = tracing::subscriber::set_default(log::Lines(None));
+        let outcome = host
+            .run(&version, &[Misdeed::LogFlood.input()], limits)
+            .await;
+        drop(panicking);
+        let error = outcome.result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(error.to_string().contains("a panic on purpose"), "{error}");
+        assert_eq!(host.call(&version, &[0.0, 1.0]).await.unwrap(), [0.0, 1.0]);
+    }
+    assert_eq!(host.engine.stats().live_instances, 0);
 }

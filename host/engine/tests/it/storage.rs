@@ -159,4 +159,25 @@ async fn a_version_that_many_ask_for_at_once_is_loaded_once() {
         assert_eq!(call.await.unwrap().unwrap(), [0.0, 1.0]);
     }
     assert_eq!(host.engine.stats().loaded_versions, 1);
+    assert_eq!(host.blobs.reads(&version.blob(BlobKind::Snapshot)), 1);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_version_that_cannot_be_loaded_all_hear_of_the_one_attempt() {
+    let host = std::sync::Arc::new(Host::new());
+    let version = host.push("acme", &testkit::echo()).await;
+    host.erase(&version).await;
+    let calls: Vec<_> = (0..50)
+        .map(|_| {
+            let (host, version) = (host.clone(), version.clone());
+            tokio::spawn(async move { host.call(&version, &[0.0, 1.0]).await })
+        })
+        .collect();
+    for call in calls {
+        assert!(matches!(call.await.unwrap(), Err(RunError::Unavailable(_))));
+    }
+    assert_eq!(host.blobs.reads(&version.blob(BlobKind::Snapshot)), 1);
+    // Whoever asks later gets an attempt of their own.
+    assert!(host.call(&version, &[0.0]).await.is_err());
+    assert_eq!(host.blobs.reads(&version.blob(BlobKind::Snapshot)), 2);
 }

@@ -20,7 +20,19 @@ use tempfile::{NamedTempFile, TempDir};
 
 /// Blobs in memory.
 #[derive(Default)]
-pub(crate) struct MemoryBlobs(Mutex<HashMap<BlobId, Vec<u8>>>);
+pub(crate) struct MemoryBlobs(Mutex<HashMap<BlobId, Vec<u8>>>, Mutex<Vec<BlobId>>);
+
+impl MemoryBlobs {
+    /// How often a blob was read.
+    pub(crate) fn reads(&self, id: &BlobId) -> usize {
+        self.1
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|read| *read == id)
+            .count()
+    }
+}
 
 #[async_trait]
 impl Blobs for MemoryBlobs {
@@ -38,6 +50,7 @@ impl Blobs for MemoryBlobs {
     }
 
     async fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, BlobError> {
+        self.1.lock().unwrap().push(id.clone());
         Ok(self.0.lock().unwrap().get(id).cloned())
     }
 

@@ -213,14 +213,14 @@ async fn a_worker_that_uses_up_its_cpu_time_is_ended_by_the_kernel() {
 async fn a_compiler_that_uses_up_its_memory_refuses_the_upload() {
     let host = Host::with(|config| {
         config.structure.loops = u64::MAX;
-        config.compile.data_bytes = 64 << 20;
+        config.compile.data_bytes = 48 << 20;
     });
     let found = refusals(
-        host.prepare(&testkit::many_loops(8_000), &[], Vec::new())
+        host.prepare(&testkit::many_loops(5_000), &[], Vec::new())
             .await,
     );
     assert!(
-        found.len() == 1 && found[0].starts_with("limit: ") && found[0].contains("64 MiB"),
+        found.len() == 1 && found[0].starts_with("limit: ") && found[0].contains("48 MiB"),
         "{found:?}"
     );
 }
