@@ -44,8 +44,8 @@ pub enum SecretsError {
     },
     /// A secret is gone while the data that needs it is there.
     #[error(
-        "the secret {} is missing, and without it no API key in {} opens anything; restore both from the same backup, \
-         or move the data folder away to begin anew", file.display(), database.display()
+        "the secret {} is missing, and without it no API key and no model of {} can be used; restore both from the same \
+         backup, or move the data folder away to begin anew", file.display(), database.display()
     )]
     Missing {
         /// Which.
@@ -73,14 +73,14 @@ impl Secrets {
         made.map_err(io_error(&dir))?;
         Ok(Self {
             // A new pepper beside an old database would lock everybody out without a word.
-            pepper: load(&dir, "pepper", Some(&data_dir.join("foretell.db")))?,
-            // A new one only means that code is compiled again from its snapshots.
-            code_mac: load(&dir, "code-mac", None)?,
+            pepper: load(&dir, "pepper", &data_dir.join("foretell.db"))?,
+            // Snapshots and code are sealed under it: beside a new one, no stored model would be accepted.
+            code_mac: load(&dir, "code-mac", &data_dir.join("foretell.db"))?,
         })
     }
 }
 
-fn load(dir: &Path, name: &str, needed_by: Option<&Path>) -> Result<[u8; 32], SecretsError> {
+fn load(dir: &Path, name: &str, needed_by: &Path) -> Result<[u8; 32], SecretsError> {
     let file = dir.join(name);
     match fs::read(&file) {
         Ok(bytes) => bytes
@@ -90,13 +90,13 @@ fn load(dir: &Path, name: &str, needed_by: Option<&Path>) -> Result<[u8; 32], Se
                 found: bytes.len(),
                 file,
             }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match needed_by {
-            Some(database) if database.exists() => Err(SecretsError::Missing {
-                file,
-                database: database.to_owned(),
-            }),
-            _ => make(dir, &file),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if needed_by.exists() {
+                let database = needed_by.to_owned();
+                return Err(SecretsError::Missing { file, database });
+            }
+            make(dir, &file)
+        }
         Err(error) => Err(io_error(&file)(error)),
     }
 }
@@ -147,27 +147,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pepper_that_is_gone_or_cut_is_never_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        Secrets::of(dir.path()).unwrap();
-        let pepper = dir.path().join("secrets/pepper");
-        fs::remove_file(&pepper).unwrap();
-        fs::write(dir.path().join("foretell.db"), "").unwrap();
-        let error = Secrets::of(dir.path()).unwrap_err();
-        assert!(matches!(error, SecretsError::Missing { .. }), "{error}");
-        fs::write(&pepper, "short").unwrap();
-        let error = Secrets::of(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("5 bytes and not 32"), "{error}");
-    }
-
-    #[test]
-    fn a_code_key_that_is_gone_is_made_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Secrets::of(dir.path()).unwrap();
-        fs::write(dir.path().join("foretell.db"), "").unwrap();
-        fs::remove_file(dir.path().join("secrets/code-mac")).unwrap();
-        let second = Secrets::of(dir.path()).unwrap();
-        assert_eq!(first.pepper, second.pepper);
-        assert_ne!(first.code_mac, second.code_mac);
+    fn a_secret_that_is_gone_or_cut_is_never_replaced_beside_its_data() {
+        for name in ["pepper", "code-mac"] {
+            let dir = tempfile::tempdir().unwrap();
+            Secrets::of(dir.path()).unwrap();
+            let secret = dir.path().join("secrets").join(name);
+            fs::remove_file(&secret).unwrap();
+            fs::write(dir.path().join("foretell.db"), "").unwrap();
+            let error = Secrets::of(dir.path()).unwrap_err();
+            assert!(matches!(error, SecretsError::Missing { .. }), "{error}");
+            fs::write(&secret, "short").unwrap();
+            let error = Secrets::of(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("5 bytes and not 32"), "{error}");
+        }
     }
 }

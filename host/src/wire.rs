@@ -232,6 +232,8 @@ fn limits(config: &Config) -> Limits {
         max_body_bytes: max_body.0,
         max_concurrent: *max_concurrent,
         max_concurrent_per_tenant: *max_concurrent_per_tenant,
+        max_uploads: uploads.max_concurrent,
+        max_uploads_per_tenant: uploads.max_concurrent_per_tenant,
         max_plugin_bytes: uploads.max_plugin.0,
         max_artifact_bytes: uploads.max_artifact.0,
         default_max_rows: *max_rows,

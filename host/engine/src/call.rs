@@ -36,7 +36,24 @@ pub(crate) fn predict(
 ) -> Result<Vec<Tensor>, Fault> {
     let deadline = Instant::now() + budget;
     let _running = host.ticker.running();
-    // A panic of ours ends this call and nothing else: the store goes with it, and nothing shared was in its hands.
+    let answer = contained(host, loaded, inputs, limits, deadline, slot);
+    // Warm instances hold memory and slots for calls that may never come; this one is here. Guests are pure, so it can
+    // be run again.
+    if answer == Err(Fault::PoolFull) && loaded.idle.make_room() {
+        return contained(host, loaded, inputs, limits, deadline, loaded.idle.slot());
+    }
+    answer
+}
+
+/// A panic of ours ends this call and nothing else: the store goes with it, and nothing shared was in its hands.
+fn contained(
+    host: &Host,
+    loaded: &Loaded,
+    inputs: &[Tensor],
+    limits: &RunLimits,
+    deadline: Instant,
+    slot: Option<Slot>,
+) -> Result<Vec<Tensor>, Fault> {
     let caught = catch_unwind(AssertUnwindSafe(|| match limits.isolation {
         Isolation::Fresh => fresh(host, loaded, limits, deadline, slot)
             .and_then(|mut live| answer(loaded, &mut live, inputs)),

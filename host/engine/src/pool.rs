@@ -82,6 +82,17 @@ impl Slots {
         claim() || (self.sweep() && claim())
     }
 
+    /// Ends every warm instance, because a call needs what they hold. Whether there were any.
+    fn end_all(&self) -> bool {
+        let keepers: Vec<_> = {
+            let mut keepers = lock(&self.keepers);
+            keepers.all.retain(|kept| kept.strong_count() > 0);
+            keepers.all.iter().filter_map(Weak::upgrade).collect()
+        };
+        let ended: u32 = keepers.iter().map(|kept| kept.clear(self)).sum();
+        ended > 0
+    }
+
     /// Ends the warm instances of versions that nobody has asked for lately. Looks at most once in so long, because it
     /// looks at every version.
     fn sweep(&self) -> bool {
@@ -136,7 +147,13 @@ impl Idle {
             live: Vec::new(),
             last_used: Instant::now(),
         })));
-        lock(&slots.keepers).all.push(Arc::downgrade(&kept));
+        let mut keepers = lock(&slots.keepers);
+        // Versions come and go; what is left of the gone ones goes whenever the list would grow.
+        if keepers.all.len() == keepers.all.capacity() {
+            keepers.all.retain(|kept| kept.strong_count() > 0);
+        }
+        keepers.all.push(Arc::downgrade(&kept));
+        drop(keepers);
         Self { slots, kept }
     }
 
@@ -145,6 +162,16 @@ impl Idle {
         let live = lock(&self.kept.0).live.pop()?;
         self.slots.idle.fetch_sub(1, Ordering::Relaxed);
         Some(live)
+    }
+
+    /// Ends the warm instances of every version. Whether there were any.
+    pub(crate) fn make_room(&self) -> bool {
+        self.slots.end_all()
+    }
+
+    /// A slot, if one is free.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        self.slots.try_acquire()
     }
 
     /// Keeps an instance for the next call, if there is a place for it.

@@ -98,8 +98,10 @@ fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str)
         .max_memories_per_module(memories)
         .max_tables_per_component(tables)
         .max_tables_per_module(tables)
-        .max_component_instance_size(1 << 20)
-        .max_core_instance_size(1 << 20)
+        // Ceilings only, nothing is reserved: above what the structure limits let through (a function whose address is
+        // taken costs 32 bytes).
+        .max_component_instance_size(8 << 20)
+        .max_core_instance_size(8 << 20)
         .table_elements(config.guest.table_elements)
         .max_memory_size(bytes(config.pool.max_memory_bytes, "a memory")?)
         .max_unused_warm_slots(slots)

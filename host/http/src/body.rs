@@ -19,6 +19,9 @@ pub(crate) struct Patience {
     pub(crate) bytes_per_second: u32,
 }
 
+/// How long a body may take that is read whole. At the largest default, 8 MiB, that is 140 KiB each second.
+const WHOLE_BODY_TIME: Duration = Duration::from_secs(60);
+
 /// A body, unread.
 pub(crate) struct Body {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
@@ -78,8 +81,19 @@ impl Body {
     /// The whole body.
     ///
     /// # Errors
-    /// `TooLarge` past `limit_bytes`, as soon as that is known; those of [`Body::chunk`].
+    /// `TooLarge` past `limit_bytes`, as soon as that is known; `Malformed` if it takes longer than a minute, since who
+    /// reads a body whole holds a place meanwhile; those of [`Body::chunk`].
     pub(crate) async fn read(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
+        match timeout(WHOLE_BODY_TIME, self.read_whole(limit_bytes)).await {
+            Ok(body) => body,
+            Err(_) => Err(PredictError::Malformed(format!(
+                "the body took longer than {} s",
+                WHOLE_BODY_TIME.as_secs()
+            ))),
+        }
+    }
+
+    async fn read_whole(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
         let too_large = PredictError::TooLarge {
             what: "the body",
             limit_bytes,

@@ -65,19 +65,29 @@ impl ModelRef {
     /// # Errors
     /// `NotFound` for a text that no model can have as its name: to its caller it does not exist.
     pub fn parse(model: &str, version: Option<&str>) -> Result<Self, PredictError> {
-        let absent = |name: &str| {
-            let shown: String = name.chars().take(64).collect();
-            PredictError::NotFound(format!(
-                "Request for unknown model: '{}' is not found",
-                shown.escape_debug()
-            ))
+        let shown = |name: &str| {
+            name.chars()
+                .take(64)
+                .flat_map(char::escape_debug)
+                .collect::<String>()
         };
+        let version = version.map(|version| {
+            ModelVersion::parse(version).map_err(|_| {
+                PredictError::NotFound(format!(
+                    "model `{}` has no version `{}`",
+                    shown(model),
+                    shown(version)
+                ))
+            })
+        });
         Ok(Self {
-            model: ModelName::parse(model).map_err(|_| absent(model))?,
-            version: version
-                .map(ModelVersion::parse)
-                .transpose()
-                .map_err(|_| absent(model))?,
+            model: ModelName::parse(model).map_err(|_| {
+                PredictError::NotFound(format!(
+                    "Request for unknown model: '{}' is not found",
+                    shown(model)
+                ))
+            })?,
+            version: version.transpose()?,
         })
     }
 }

@@ -9,6 +9,10 @@ pub struct Limits {
     pub max_concurrent: usize,
     /// Predictions under way for one tenant, at most. Default 256.
     pub max_concurrent_per_tenant: usize,
+    /// Uploads under way on this host, at most: each may fill a temporary file. Default 32.
+    pub max_uploads: usize,
+    /// Uploads under way for one tenant, at most. Default 4.
+    pub max_uploads_per_tenant: usize,
     /// Bytes of an uploaded plugin, before and after inflation, at most. Default 64 MiB.
     pub max_plugin_bytes: u64,
     /// Bytes of an uploaded artifact, at most. Default 256 MiB.
@@ -35,6 +39,8 @@ impl Default for Limits {
             max_body_bytes: 8 << 20,
             max_concurrent: 1_024,
             max_concurrent_per_tenant: 256,
+            max_uploads: 32,
+            max_uploads_per_tenant: 4,
             max_plugin_bytes: 64 << 20,
             max_artifact_bytes: 256 << 20,
             default_max_rows: 10_240,

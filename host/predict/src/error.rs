@@ -60,8 +60,13 @@ pub enum PredictError {
     #[error("the upload is refused: {}", list(.0))]
     UploadRefused(Vec<Refusal>),
     /// The prediction was run and has no answer.
-    #[error("{}", shown(.0))]
-    Run(RunError),
+    #[error("{}", shown(.error))]
+    Run {
+        /// Tenant, model and version, for the log.
+        target: String,
+        /// Why there is none.
+        error: RunError,
+    },
     /// The outputs are not what the signature promises.
     #[error(
         "the model `{model}` returned what its signature does not promise; its owner must repair it"
@@ -69,6 +74,8 @@ pub enum PredictError {
     Contract {
         /// The model.
         model: String,
+        /// Tenant, model and version, for the log.
+        target: String,
         /// What differs, for its owner.
         problem: String,
     },
@@ -77,6 +84,16 @@ pub enum PredictError {
     Overloaded {
         /// What is full.
         what: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The tenant has as much under way as it may.
+    #[error("this tenant has {limit} {what} under way, as many as it may; try again in {} s", retry_after.as_secs())]
+    TenantBusy {
+        /// Predictions or uploads.
+        what: &'static str,
+        /// How many it may have.
+        limit: usize,
         /// When to try again.
         retry_after: Duration,
     },
@@ -106,9 +123,10 @@ impl PredictError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::UnsupportedEncoding(_) => ErrorKind::UnsupportedEncoding,
             Self::UploadRefused(_) => ErrorKind::UploadRefused,
-            Self::Run(error) => error.kind(),
+            Self::Run { error, .. } => error.kind(),
             Self::Contract { .. } => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::TenantBusy { .. } => ErrorKind::RateLimited,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -117,8 +135,10 @@ impl PredictError {
     /// What the log should hold beyond the outside message.
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Run(error) => Some(error.to_string()),
-            Self::Contract { problem, .. } => Some(problem.clone()),
+            Self::Run { target, error } => Some(format!("{target}: {error}")),
+            Self::Contract {
+                target, problem, ..
+            } => Some(format!("{target}: {problem}")),
             Self::Unavailable(cause) | Self::Internal(cause) => Some(cause.clone()),
             _ => None,
         }
@@ -127,8 +147,13 @@ impl PredictError {
     /// When to try again, where that may help.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after, .. } => Some(*retry_after),
-            Self::Run(RunError::Overloaded { .. } | RunError::Unavailable(_))
+            Self::Overloaded { retry_after, .. } | Self::TenantBusy { retry_after, .. } => {
+                Some(*retry_after)
+            }
+            Self::Run {
+                error: RunError::Overloaded { .. } | RunError::Unavailable(_),
+                ..
+            }
             | Self::Unavailable(_) => Some(Duration::from_secs(2)),
             _ => None,
         }

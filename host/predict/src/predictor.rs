@@ -32,7 +32,11 @@ impl Predictor {
             identity,
             registry,
             runner,
-            gate: Gate::new(limits),
+            gate: Gate::new(
+                "predictions",
+                limits.max_concurrent,
+                limits.max_concurrent_per_tenant,
+            ),
             max_body_bytes: limits.max_body_bytes,
         }
     }

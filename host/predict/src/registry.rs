@@ -1,6 +1,7 @@
 //! The models as the hot path sees them: read from the store once, kept until something changes them.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +25,13 @@ pub struct Target {
     pub signature: Signature,
     /// What the host does with it.
     pub runtime: Runtime,
+}
+
+impl fmt::Display for Target {
+    /// For logs: which version of whose model.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} version {}", self.tenant, self.model, self.version)
+    }
 }
 
 /// A model with its versions, as of one moment.

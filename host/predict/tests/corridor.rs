@@ -615,6 +615,12 @@ async fn a_deleted_version_is_gone_with_its_content_and_its_name_stays_taken() {
         6,
         "equal content is stored once"
     );
+    let deleted = house
+        .manager
+        .version(&call(&key), "m", "2")
+        .await
+        .unwrap()
+        .record;
     let active = house
         .manager
         .delete_version(&call(&key), "m", "1")
@@ -637,11 +643,11 @@ async fn a_deleted_version_is_gone_with_its_content_and_its_name_stays_taken() {
         .await
         .unwrap();
     assert_eq!(house.blob_count("a").await, 3);
-    assert_eq!(
-        house.runner.forgotten.lock().unwrap().len(),
-        1,
-        "loaded code is let go"
-    );
+    let (last, deleted) = {
+        let last = house.runner.forgotten.lock().unwrap().last().cloned();
+        (last.unwrap().1, deleted.digest)
+    };
+    assert_eq!(last, deleted, "loaded code is let go");
     assert_eq!(
         house.push(&key, "m", "2", b"two").await.unwrap_err().kind(),
         ErrorKind::Conflict
@@ -787,4 +793,66 @@ async fn parts_are_named_and_stand_once() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{model} {version}");
     }
+}
+
+#[tokio::test]
+async fn pushing_again_brings_back_content_that_was_lost() {
+    let house = House::build().await;
+    let key = house.tenant("a", &["infer", "models"]).await;
+    house.push(&key, "m", "1", b"one").await.unwrap();
+    let tenant = TenantId::parse("a").unwrap();
+    let lost = house.stores.blobs.list(&tenant).await.unwrap().remove(0);
+    house.stores.blobs.remove(&lost).await.unwrap();
+    assert!(
+        !house.push(&key, "m", "1", b"one").await.unwrap(),
+        "the same version"
+    );
+    assert_eq!(house.blob_count("a").await, 3);
+    assert_eq!(house.compiler.asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_uploads_under_way_and_no_more() {
+    let limits = Limits {
+        max_uploads_per_tenant: 1,
+        ..Limits::default()
+    };
+    let house = House::with(limits).await;
+    let (a, b) = (
+        house.tenant("a", &["models"]).await,
+        house.tenant("b", &["models"]).await,
+    );
+    let first = house
+        .manager
+        .begin_upload(&call(&a), "m", "1")
+        .await
+        .unwrap();
+    let second = house
+        .manager
+        .begin_upload(&call(&a), "m", "2")
+        .await
+        .unwrap_err();
+    assert_eq!(second.kind(), ErrorKind::RateLimited);
+    assert!(
+        second
+            .to_string()
+            .starts_with("this tenant has 1 uploads under way"),
+        "{second}"
+    );
+    assert!(
+        house
+            .manager
+            .begin_upload(&call(&b), "m", "1")
+            .await
+            .is_ok(),
+        "a neighbour goes on"
+    );
+    drop(first);
+    assert!(
+        house
+            .manager
+            .begin_upload(&call(&a), "m", "2")
+            .await
+            .is_ok()
+    );
 }

@@ -104,12 +104,6 @@ impl Push {
         let mut body = client.upload(&path, form).await?;
         let new = body.status == 201;
         let is_active = |body: &Answer| body.json.get("active") == Some(&Value::Bool(true));
-        if self.activate && !is_active(&body) {
-            let traffic = json!({"active": version.as_str()});
-            let route = format!("/api/models/{name}/traffic");
-            client.tenant(Method::PUT, &route, Some(&traffic)).await?;
-            body = client.tenant(Method::GET, &path, None).await?;
-        }
         let sample = match &manifest.sample {
             Some(sample) if !self.no_sample => {
                 let route = predict::path(name, Some(version));
@@ -124,6 +118,13 @@ impl Push {
             }
             _ => Sample::None,
         };
+        // A version whose sample is wrong does not go live.
+        if self.activate && !is_active(&body) && !matches!(sample, Sample::Differs(_)) {
+            let traffic = json!({"active": version.as_str()});
+            let route = format!("/api/models/{name}/traffic");
+            client.tenant(Method::PUT, &route, Some(&traffic)).await?;
+            body = client.tenant(Method::GET, &path, None).await?;
+        }
         Ok(Pushed {
             name: name.to_string(),
             version: version.to_string(),

@@ -179,6 +179,12 @@ impl Config {
                 self.predictions.max_concurrent as u64,
             ),
             (
+                "uploads.max_concurrent_per_tenant",
+                self.uploads.max_concurrent_per_tenant as u64,
+                "uploads.max_concurrent",
+                self.uploads.max_concurrent as u64,
+            ),
+            (
                 "server.max_connections_per_ip",
                 self.server.max_connections_per_ip as u64,
                 "server.max_connections",

@@ -314,6 +314,10 @@ pub struct Uploads {
     pub max_plugin: ByteSize,
     /// Bytes of an artifact, at most.
     pub max_artifact: ByteSize,
+    /// Uploads under way, at most: each may fill a temporary file.
+    pub max_concurrent: usize,
+    /// Uploads under way for one tenant, at most.
+    pub max_concurrent_per_tenant: usize,
     /// Processor time of preparing one upload, at most.
     pub compile_cpu: Duration,
     /// Time of preparing one upload, at most.
@@ -339,6 +343,22 @@ impl Uploads {
                 Key::new("uploads.max_artifact", "Bytes of an artifact, at most."),
                 ByteSize::mib(256),
                 ByteSize(1 << 10)..=ByteSize::mib(2_048),
+            ),
+            max_concurrent: layers.take_within(
+                Key::new(
+                    "uploads.max_concurrent",
+                    "Uploads under way, at most: each may fill a temporary file.",
+                ),
+                32,
+                1..=10_000,
+            ),
+            max_concurrent_per_tenant: layers.take_within(
+                Key::new(
+                    "uploads.max_concurrent_per_tenant",
+                    "Uploads under way for one tenant, at most.",
+                ),
+                4,
+                1..=10_000,
             ),
             compile_cpu: layers.take_within(
                 Key::new(

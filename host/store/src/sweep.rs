@@ -48,10 +48,22 @@ impl Stores {
     /// server, before uploads are taken: see [`sweep`].
     ///
     /// # Errors
-    /// `Unavailable` or `Corrupt`, as the stores answer.
+    /// `Unsupported`, and nothing is removed, if there are blobs of a tenant that this database never had: they belong to
+    /// another database. `Unavailable` or `Corrupt`, as the stores answer.
     pub async fn sweep_blobs(&self) -> Result<Swept, StoreError> {
+        let tenants = self.tenants.list().await?;
+        for owner in self.housekeeping.tenants().await? {
+            let known = tenants.iter().any(|tenant| tenant.id == owner)
+                || self.tenants.was_deleted(&owner).await?;
+            if !known {
+                return Err(StoreError::Unsupported(format!(
+                    "the data folder holds models of the tenant `{owner}`, which this database never had: it is not the \
+                     database that the folder was used with; correct `database.url`, or restore both from one backup"
+                )));
+            }
+        }
         let mut referenced = HashSet::new();
-        for tenant in self.tenants.list().await? {
+        for tenant in tenants {
             for model in self.models.list(&tenant.id).await? {
                 for version in &model.versions {
                     referenced.extend(version.blobs().map(|(kind, digest)| BlobId {

@@ -111,7 +111,10 @@ fn another_history_of_the_schema_is_refused() {
         .execute_batch("UPDATE refinery_schema_history SET checksum = '1'")
         .unwrap();
     let message = refusal!("sqlite:", folder.path(), Corrupt);
-    assert!(message.contains("foretell restore"), "{message}");
+    assert!(
+        message.contains("restore the folder from a backup"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -160,12 +163,15 @@ async fn damage_is_found_at_the_start_and_the_way_back_is_shown() {
         }
         fs::write(&path, damaged).unwrap();
         let message = refusal!("sqlite:", folder.path(), Corrupt);
-        assert!(message.contains("foretell restore"), "byte {at}: {message}");
+        assert!(
+            message.contains("restore the folder from a backup"),
+            "byte {at}: {message}"
+        );
     }
     fs::write(&path, &sound[..sound.len() / 2]).unwrap();
     let message = refusal!("sqlite:", folder.path(), Corrupt);
     assert!(
-        message.contains("foretell restore"),
+        message.contains("restore the folder from a backup"),
         "cut in half: {message}"
     );
 

@@ -57,6 +57,10 @@ pub(super) fn explain(
                 format!("it needs more than the {seconds} s of CPU time that an upload may use"),
             )
         }
+        // Meant for the server and sent to its whole group (Ctrl-C, a service manager): it says nothing of the upload.
+        Some(signal @ (libc::SIGTERM | libc::SIGINT | libc::SIGHUP)) => {
+            CompileError::Worker(format!("it was ended from outside, by signal {signal}"))
+        }
         // We have not killed it: the kernel has, because the machine ran out of memory, or at the hard CPU limit.
         Some(libc::SIGKILL) => memory(),
         // Rust aborts where an allocation fails, and says so.
@@ -100,6 +104,11 @@ mod tests {
                 signal(libc::SIGABRT),
                 "",
                 "compile_failed: compile: the compiler died of it",
+            ),
+            (
+                signal(libc::SIGTERM),
+                "",
+                "the compile worker: it was ended from outside",
             ),
             (
                 signal(libc::SIGSEGV),

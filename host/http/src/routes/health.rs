@@ -73,12 +73,12 @@ async fn health(app: App, request: Request, last: Arc<Last>) -> Handled {
     get_only(&request)?;
     let call = &request.head.call;
     if call.credentials.is_empty() {
-        let status = last.status(&app).await;
+        let status = last.report(&app).await.status();
         return Ok(reply::ok(&Status { status }));
     }
     // Who shows a key wants to see the checks, and is told if the key does not open them.
     let caller = app.manager.caller_of(call).await?;
-    let report = app.health.report().await;
+    let report = last.report(&app).await;
     let checks = Checks {
         report: &report,
         details: caller.is_operator(),
@@ -89,22 +89,22 @@ async fn health(app: App, request: Request, last: Arc<Last>) -> Handled {
     }))
 }
 
-/// What was last seen. Each look writes to the disk, and the public may ask as often as it likes.
+/// What was last seen. Each look writes to the disk, and callers may ask as often as they like.
 #[derive(Default)]
-struct Last(Mutex<Option<(Instant, &'static str)>>);
+struct Last(Mutex<Option<(Instant, Arc<Report>)>>);
 
 impl Last {
-    /// The status as of at most a second ago; who asks at the same time waits for the same look.
-    async fn status(&self, app: &App) -> &'static str {
+    /// The report as of at most a second ago; who asks at the same time waits for the same look.
+    async fn report(&self, app: &App) -> Arc<Report> {
         let mut last = self.0.lock().await;
-        if let Some((at, status)) = *last
+        if let Some((at, report)) = &*last
             && at.elapsed() < FRESH
         {
-            return status;
+            return Arc::clone(report);
         }
-        let status = app.health.report().await.status();
-        *last = Some((Instant::now(), status));
-        status
+        let report = Arc::new(app.health.report().await);
+        *last = Some((Instant::now(), Arc::clone(&report)));
+        report
     }
 }
 

@@ -46,6 +46,8 @@ async fn all(app: App, request: Request, max_json_bytes: u64) -> Handled {
             Ok(reply::ok(&api::Keys { keys }))
         }
         Method::POST => {
+            // Who asks comes before what is asked.
+            app.manager.caller_of(&head.call).await?;
             let body: api::NewKey = api::read_json(request, max_json_bytes).await?;
             to_the_end(async move {
                 let issued = app.manager.create_key(&head.call, body.into()).await?;
@@ -77,6 +79,8 @@ async fn rotate(app: App, request: Request, id: Segment, max_json_bytes: u64) ->
     if head.method != Method::POST {
         return Err(Failure::method(&head, "POST"));
     }
+    // Who asks comes before what is asked.
+    app.manager.caller_of(&head.call).await?;
     let body: api::Rotation = api::read_json(request, max_json_bytes).await?;
     to_the_end(async move {
         let issued = app

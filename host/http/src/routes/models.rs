@@ -104,6 +104,8 @@ async fn traffic(app: App, request: Request, model: Segment, max_json_bytes: u64
     if head.method != Method::PUT {
         return Err(Failure::method(&head, "PUT"));
     }
+    // Who asks comes before what is asked.
+    app.manager.caller_of(&head.call).await?;
     let body: api::Traffic = api::read_json(request, max_json_bytes).await?;
     let wanted = body.try_into()?;
     to_the_end(async move {

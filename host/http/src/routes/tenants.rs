@@ -38,6 +38,8 @@ async fn all(app: App, request: Request, max_json_bytes: u64) -> Handled {
             Ok(reply::ok(&api::Tenants { tenants }))
         }
         Method::POST => {
+            // Who asks comes before what is asked.
+            app.manager.caller_of(&head.call).await?;
             let body: api::NewTenant = api::read_json(request, max_json_bytes).await?;
             to_the_end(async move {
                 let record = app.manager.create_tenant(&head.call, &body.name).await?;

@@ -26,6 +26,7 @@ pub use keys::{Issued, NewKeyRequest, OperatorKey};
 pub use models::{Published, TrafficRequest};
 pub use upload::{Part, Upload};
 
+use crate::stage::admit::Gate;
 use crate::{Call, Identity, Limits, PredictError, Principal, Registry};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
@@ -34,6 +35,8 @@ pub struct Manager {
     /// One lock for each tenant around what touches its blobs and rows together, so that a deletion never takes a blob
     /// that an upload is about to refer to.
     locks: DashMap<TenantId, Arc<Mutex<()>>>,
+    /// Uploads under way: each may fill a temporary file.
+    uploads: Gate,
 }
 
 /// What a [`Manager`] is made of.
@@ -64,6 +67,11 @@ impl Manager {
     /// Joins the parts.
     pub fn new(parts: ManagerParts) -> Self {
         Self {
+            uploads: Gate::new(
+                "uploads",
+                parts.limits.max_uploads,
+                parts.limits.max_uploads_per_tenant,
+            ),
             parts,
             locks: DashMap::new(),
         }

@@ -2,12 +2,15 @@
 
 use std::collections::HashSet;
 
-use foretell_store::{ModelRecord, NewVersion, StoreError, Traffic, VersionRecord};
+use foretell_store::{ModelRecord, NewVersion, Traffic, VersionRecord};
 use foretell_types::blob::{BlobId, BlobKind};
-use foretell_types::{Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, compile};
+use foretell_types::{
+    Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, VersionDigest, compile,
+};
 
 use super::upload::{PartLimits, Spooled};
 use super::{Manager, Upload, digest, settings};
+use crate::stage::admit::Admitted;
 use crate::{Call, ModelRef, PredictError};
 
 const READ: &[Scope] = &[Scope::Infer, Scope::Models];
@@ -44,8 +47,10 @@ impl Manager {
     ) -> Result<Upload, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let invalid = |error: foretell_types::NameError| PredictError::Invalid(error.to_string());
+        let Admitted { caller, permit } = self.uploads.admit(caller)?;
         Ok(Upload {
             caller,
+            permit,
             model: ModelName::parse(model).map_err(invalid)?,
             version: ModelVersion::parse(version).map_err(invalid)?,
             plugin: None,
@@ -75,6 +80,7 @@ impl Manager {
             artifact,
             settings,
             runtime,
+            permit: _permit,
             ..
         } = upload;
         let tenant = caller.tenant;
@@ -95,7 +101,9 @@ impl Manager {
             model: model.clone(),
             version: Some(version.clone()),
         };
-        if let Some(published) = self.already(&tenant, &reference, digest).await? {
+        if let Some(published) = self.already(&tenant, &reference, digest).await?
+            && self.is_whole(&tenant, &published.record).await?
+        {
             return Ok(published);
         }
         let request = compile::Upload {
@@ -128,21 +136,22 @@ impl Manager {
 
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
-        self.put_blobs(
-            &record,
-            &tenant,
-            plugin,
-            artifact,
-            prepared.snapshot,
-            prepared.code,
-        )
-        .await?;
-        let added = self.parts.models.add_version(&tenant, &record).await;
-        if let Err(StoreError::Conflict(_)) = &added {
-            // The name went to another version meanwhile, or was a deleted one's: nothing refers to what was just put.
-            self.remove_orphans(&tenant).await?;
+        let stored = self
+            .store(
+                &tenant,
+                &record,
+                plugin,
+                artifact,
+                prepared.snapshot,
+                prepared.code,
+            )
+            .await;
+        if stored.is_err() {
+            // The disk was full, the name went to another version, the tenant is gone: whatever of this upload no row
+            // refers to must not stay.
+            self.clear_up(&tenant).await;
         }
-        let created = added?;
+        let created = stored?;
         self.parts.registry.changed(&tenant, &model);
         tracing::info!(%tenant, %model, version = %record.version, %digest, created, request_id = %call.request_id, "version accepted");
         match self.already(&tenant, &reference, digest).await? {
@@ -162,7 +171,7 @@ impl Manager {
         &self,
         tenant: &TenantId,
         wanted: &ModelRef,
-        digest: foretell_types::VersionDigest,
+        digest: VersionDigest,
     ) -> Result<Option<Published>, PredictError> {
         let Some(model) = self.parts.models.get(tenant, &wanted.model).await? else {
             return Ok(None);
@@ -180,21 +189,23 @@ impl Manager {
                 active,
             })),
             Some(record) => Err(PredictError::Conflict(format!(
-                "version `{}` of model `{}` exists and is another one (digest {}); versions are immutable, choose another name",
+                "version `{}` of model `{}` exists and is another one (digest {}); versions are immutable: push this one under another version (`version` in model.toml)",
                 record.version, record.model, record.digest
             ))),
         }
     }
 
-    async fn put_blobs(
+    /// Stores content and row; the row is last, so that a version is there whole or not at all. `false`: the same
+    /// version was there already.
+    async fn store(
         &self,
-        record: &NewVersion,
         tenant: &TenantId,
+        record: &NewVersion,
         plugin: Spooled,
         artifact: Option<Spooled>,
         snapshot: Vec<u8>,
         code: Vec<u8>,
-    ) -> Result<(), PredictError> {
+    ) -> Result<bool, PredictError> {
         let blobs = &self.parts.blobs;
         let id = |kind, digest| BlobId {
             tenant: tenant.clone(),
@@ -215,7 +226,30 @@ impl Manager {
         blobs
             .put(&id(BlobKind::Code, record.digest.0), code)
             .await?;
-        Ok(())
+        // What was loaded from content that was lost or damaged must not outlive its replacement.
+        self.parts.runner.forget(tenant, &record.digest);
+        Ok(self.parts.models.add_version(tenant, record).await?)
+    }
+
+    /// Whether everything that a version refers to is there.
+    async fn is_whole(
+        &self,
+        tenant: &TenantId,
+        record: &VersionRecord,
+    ) -> Result<bool, PredictError> {
+        let held = self.parts.blobs.list(tenant).await?;
+        Ok(record
+            .blobs()
+            .all(|(kind, digest)| held.iter().any(|id| id.kind == kind && id.digest == digest)))
+    }
+
+    /// Removes what no version refers to. A failure is not the caller's: what is left is taken by the sweep at the next
+    /// start. To be called with the tenant's lock held.
+    pub(super) async fn clear_up(&self, tenant: &TenantId) {
+        if let Err(error) = self.remove_orphans(tenant).await {
+            let cause = error.cause().unwrap_or_else(|| error.to_string());
+            tracing::warn!(%tenant, cause, "content that nothing refers to is left until the next start");
+        }
     }
 
     /// The tenant's models, by name.
@@ -329,10 +363,19 @@ impl Manager {
             .delete_version(&tenant, &wanted.model, &name, now)
             .await?;
         self.parts.registry.changed(&tenant, &wanted.model);
-        // The version is gone from here on; what is left of it is cleared up now, or by the sweep at the next start.
-        self.remove_orphans(&tenant).await?;
+        // The version is gone from here on.
+        self.clear_up(&tenant).await;
         tracing::info!(%tenant, model = %wanted.model, version = %name, request_id = %call.request_id, "version deleted");
         Ok(())
+    }
+
+    /// Lets go of loaded code.
+    fn forget_code(&self, blob: &BlobId) {
+        if blob.kind == BlobKind::Code {
+            self.parts
+                .runner
+                .forget(&blob.tenant, &VersionDigest(blob.digest));
+        }
     }
 
     /// Removes stored content of the tenant that none of its versions refers to. To be called with the tenant's lock

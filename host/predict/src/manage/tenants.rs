@@ -2,7 +2,6 @@
 
 use foretell_store::TenantRecord;
 use foretell_types::TenantId;
-use foretell_types::blob::{BlobId, BlobKind};
 
 use super::Manager;
 use crate::{Call, PredictError};
@@ -67,21 +66,9 @@ impl Manager {
         // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
         self.parts.identity.tenant_gone(&id);
         self.parts.registry.tenant_gone(&id);
-        for blob in self.parts.blobs.list(&id).await? {
-            self.forget_code(&blob);
-            self.parts.blobs.remove(&blob).await?;
-        }
+        self.clear_up(&id).await;
         tracing::info!(tenant = %id, request_id = %call.request_id, "tenant deleted");
         Ok(())
-    }
-
-    /// Lets go of loaded code.
-    pub(super) fn forget_code(&self, blob: &BlobId) {
-        if blob.kind == BlobKind::Code {
-            self.parts
-                .runner
-                .forget(&blob.tenant, &foretell_types::VersionDigest(blob.digest));
-        }
     }
 }
 

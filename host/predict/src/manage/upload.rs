@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
 use crate::PredictError;
+use crate::stage::admit::Permit;
 use crate::stage::identify::Caller;
 
 /// Bytes of the JSON parts, at most.
@@ -24,6 +25,8 @@ const FREE_INFLATION_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Upload {
     pub(super) caller: Caller,
+    /// A place among the uploads under way.
+    pub(super) permit: Permit,
     pub(super) model: ModelName,
     pub(super) version: ModelVersion,
     pub(super) plugin: Option<Spooled>,

@@ -10,10 +10,14 @@ use dashmap::DashMap;
 use foretell_types::TenantId;
 
 use super::identify::Caller;
-use crate::{Limits, PredictError};
+use crate::PredictError;
 
-/// Counts what is under way.
+/// When to try again: predictions are short.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Counts what is under way: predictions, or uploads.
 pub(crate) struct Gate {
+    what: &'static str,
     host: Arc<AtomicUsize>,
     tenants: DashMap<TenantId, Arc<AtomicUsize>>,
     max_concurrent: usize,
@@ -52,32 +56,36 @@ impl Drop for Place {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(what: &'static str, max_concurrent: usize, max_per_tenant: usize) -> Self {
         Self {
+            what,
             host: Arc::default(),
             tenants: DashMap::new(),
-            max_concurrent: limits.max_concurrent,
-            max_per_tenant: limits.max_concurrent_per_tenant,
+            max_concurrent,
+            max_per_tenant,
         }
     }
 
     /// Takes a place for the caller.
     ///
     /// # Errors
-    /// `Overloaded` if host or tenant have none left.
+    /// `Overloaded` if the host has none left, `TenantBusy` if the tenant has as many under way as it may.
     pub(crate) fn admit(&self, caller: Caller) -> Result<Admitted, PredictError> {
-        let full = |what| PredictError::Overloaded {
-            what,
-            retry_after: Duration::from_secs(1),
-        };
-        let host = Place::take(&self.host, self.max_concurrent)
-            .ok_or_else(|| full("the server has as many predictions under way as it may"))?;
+        let host =
+            Place::take(&self.host, self.max_concurrent).ok_or(PredictError::Overloaded {
+                what: "the server has as much under way as it may",
+                retry_after: RETRY_AFTER,
+            })?;
         let counter = match self.tenants.get(&caller.tenant) {
             Some(counter) => Arc::clone(&counter),
             None => Arc::clone(&self.tenants.entry(caller.tenant.clone()).or_default()),
         };
-        let tenant = Place::take(&counter, self.max_per_tenant)
-            .ok_or_else(|| full("this tenant has as many predictions under way as it may"))?;
+        let tenant =
+            Place::take(&counter, self.max_per_tenant).ok_or(PredictError::TenantBusy {
+                what: self.what,
+                limit: self.max_per_tenant,
+                retry_after: RETRY_AFTER,
+            })?;
         Ok(Admitted {
             caller,
             permit: Permit {
@@ -112,17 +120,12 @@ mod tests {
 
     #[test]
     fn a_tenant_at_its_limit_is_refused_while_another_is_admitted() {
-        let limits = Limits {
-            max_concurrent: 3,
-            max_concurrent_per_tenant: 2,
-            ..Limits::default()
-        };
-        let gate = Gate::new(&limits);
+        let gate = Gate::new("predictions", 3, 2);
         let first = gate.admit(caller("a")).unwrap();
         let _second = gate.admit(caller("a")).unwrap();
         assert!(matches!(
             gate.admit(caller("a")),
-            Err(PredictError::Overloaded { .. })
+            Err(PredictError::TenantBusy { .. })
         ));
         let _other = gate.admit(caller("b")).unwrap();
         assert!(

@@ -3,6 +3,7 @@
 //! The record of a call (audit) will open here, so that refusals are recorded too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use foretell_store::port::UnixMs;
@@ -57,6 +58,8 @@ pub struct Identity {
     clock: Clock,
     /// Keys that opened something. Unknown ones are not kept, so that guesses cost no memory.
     known: DashMap<KeyHash, Arc<KeyRecord>>,
+    /// Counts ended keys, so that a reader who began before one does not keep what it read.
+    changes: AtomicU64,
 }
 
 impl Identity {
@@ -73,6 +76,7 @@ impl Identity {
             pepper,
             clock,
             known: DashMap::new(),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -150,23 +154,19 @@ impl Identity {
     }
 
     async fn remember(&self, hash: KeyHash) -> Result<Arc<KeyRecord>, PredictError> {
+        let before = self.changes.load(Ordering::Acquire);
         let found = self.keys.find(&hash).await?;
         let record = Arc::new(found.ok_or(PredictError::Unauthenticated(UNKNOWN))?);
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(hash, Arc::clone(&record));
-        // A key that was ended between the read and the insert is read once more, so that no ended key stays.
-        let again = self.keys.find(&hash).await?;
-        match again {
-            Some(again) if again == *record => Ok(record),
-            other => {
-                self.known.remove(&hash);
-                other
-                    .map(Arc::new)
-                    .ok_or(PredictError::Unauthenticated(UNKNOWN))
-            }
+        // A change counts itself before it removes, and both happen under the entry's lock: what was read before the
+        // change is either not kept here, or removed right after.
+        let entry = self.known.entry(hash);
+        if self.changes.load(Ordering::Acquire) == before {
+            entry.insert(Arc::clone(&record));
         }
+        Ok(record)
     }
 
     async fn existing(&self, prefix: &str) -> Result<TenantId, PredictError> {
@@ -180,11 +180,13 @@ impl Identity {
 
     /// Forgets a key after its end was set.
     pub(crate) fn key_changed(&self, id: &KeyId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         self.known.retain(|_, record| record.id != *id);
     }
 
     /// Forgets the keys of a deleted tenant.
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
         self.known
             .retain(|_, record| record.tenant.as_ref() != Some(tenant));
     }

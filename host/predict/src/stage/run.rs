@@ -61,7 +61,10 @@ impl Ran {
         PredictError,
     > {
         drop(self.permit);
-        let outputs = self.outcome.result.map_err(PredictError::Run)?;
+        let outputs = self.outcome.result.map_err(|error| PredictError::Run {
+            target: self.target.to_string(),
+            error,
+        })?;
         Ok((self.target, self.rows, outputs, self.outcome.usage))
     }
 }

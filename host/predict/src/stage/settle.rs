@@ -16,6 +16,7 @@ pub(crate) fn settle(ran: Ran) -> Result<Answer, PredictError> {
         .check_outputs(&outputs, rows)
         .map_err(|problem| PredictError::Contract {
             model: target.model.to_string(),
+            target: target.to_string(),
             problem,
         })?;
     Ok(Answer {

@@ -36,6 +36,10 @@ impl Tenants for MemoryStore {
             .map(|tenant| record(id, tenant)))
     }
 
+    async fn was_deleted(&self, id: &TenantId) -> Result<bool, StoreError> {
+        Ok(self.state().retired_tenants.contains(id))
+    }
+
     async fn list(&self) -> Result<Vec<TenantRecord>, StoreError> {
         Ok(self
             .state()

@@ -27,6 +27,9 @@ pub trait Tenants: Send + Sync {
     /// Reads one; `None` if there is none or it is deleted.
     async fn get(&self, id: &TenantId) -> Result<Option<TenantRecord>, StoreError>;
 
+    /// Whether there was a tenant of this name that is deleted now.
+    async fn was_deleted(&self, id: &TenantId) -> Result<bool, StoreError>;
+
     /// All that are not deleted, sorted by name.
     async fn list(&self) -> Result<Vec<TenantRecord>, StoreError>;
 

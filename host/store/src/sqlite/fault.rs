@@ -7,7 +7,8 @@ use rusqlite::{Error, ErrorCode};
 use crate::StoreError;
 
 /// What to do about damage.
-const RESTORE: &str = "stop the server, keep a copy of the data folder, and bring back a backup with `foretell restore`";
+const RESTORE: &str =
+    "stop the server, keep a copy of the data folder, and restore the folder from a backup";
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {

@@ -42,6 +42,17 @@ impl Tenants for SqliteStore {
         .await
     }
 
+    async fn was_deleted(&self, id: &TenantId) -> Result<bool, StoreError> {
+        let id = id.clone();
+        self.read(move |tx| {
+            let mut select = tx.prepare_cached(
+                "SELECT 1 FROM tenant_names WHERE name = ?1 AND retired_at IS NOT NULL",
+            )?;
+            Ok(select.exists([id.as_str()])?)
+        })
+        .await
+    }
+
     async fn list(&self) -> Result<Vec<TenantRecord>, StoreError> {
         self.read(|tx| {
             let mut select = tx.prepare_cached("SELECT id, created_at FROM tenants ORDER BY id")?;

@@ -207,6 +207,16 @@ async fn a_sweep_of_the_stores_keeps_the_blobs_of_their_versions(stores: &Stores
             .await
             .unwrap();
     }
+    let foreign = blob(9, BlobKind::Plugin, 1);
+    stores.blobs.put(&foreign, vec![1]).await.unwrap();
+    let refused = stores.sweep_blobs().await.unwrap_err().to_string();
+    assert!(refused.contains("never had"), "{refused}");
+    assert!(
+        stores.blobs.get(&foreign).await.unwrap().is_some(),
+        "what is another database's stays"
+    );
+    stores.blobs.remove(&foreign).await.unwrap();
+    stores.housekeeping.remove_tenant(&tenant(9)).await.unwrap();
     // Of the right digest, but another tenant's or another kind's.
     let (one, two) = (version(1, 20, 20), version(1, 21, 21));
     let strays = [

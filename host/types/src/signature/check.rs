@@ -5,6 +5,9 @@ use crate::ErrorKind;
 use crate::tensor::{Elements, Tensor};
 use crate::text::{list, shown};
 
+/// Elements of an output that belongs to no row, at most, in an answer of several rows: records repeat it for each.
+const MAX_SHARED_ELEMENTS: usize = 1_024;
+
 pub(super) fn inputs(signature: &Signature, given: Vec<NamedTensor>) -> Result<Checked, Mismatch> {
     let mut slots: Vec<Option<Tensor>> = signature.inputs.iter().map(|_| None).collect();
     for NamedTensor { name, tensor } in given {
@@ -264,6 +267,16 @@ fn output(declared: &Output, tensor: &Tensor, rows: Option<u32>) -> Result<(), S
         return Err(format!(
             "output `{name}` has {} rows, the input has {rows}",
             tensor.rows()
+        ));
+    }
+    if let Some(2..) = rows
+        && declared.shape.first() != Some(&-1)
+        && tensor.elements().len() > MAX_SHARED_ELEMENTS
+    {
+        return Err(format!(
+            "output `{name}` belongs to no row and has {} elements; beside several rows at most {MAX_SHARED_ELEMENTS} \
+             are kept, since each row's record repeats them",
+            tensor.elements().len()
         ));
     }
     if declared.role == Role::Label && !declared.classes.is_empty() {
