@@ -68,7 +68,7 @@ impl Options {
     }
 }
 
-/// Builds, starts, pushes, asks, shows; then serves until Ctrl-C unless it is to end.
+/// Builds the server, then [`show`].
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     // Before minutes of building, not after.
     check_free(&options.listen)?;
@@ -76,7 +76,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let binary = steps.run("build the server", || {
         workspace.build_server(options.profile)
     })?;
-    steps.run("build the plugins", || guests::build(workspace, &binary))?;
+    show(workspace, options, &binary, steps)
+}
+
+/// Builds the plugins, starts, pushes, asks, shows; then serves until Ctrl-C unless it is to end.
+pub(crate) fn show(
+    workspace: &Workspace,
+    options: &Options,
+    binary: &Path,
+    mut steps: Steps,
+) -> Result<()> {
+    steps.run("build the plugins", || guests::build(workspace, binary))?;
     let data_dir = match &options.data_dir {
         Some(folder) => std::path::absolute(folder)?,
         None => workspace.target.join("demo"),
@@ -85,14 +95,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let (server, client) = steps.run("start the server", || {
         reset_data_dir(&data_dir)?;
         let start = Start {
-            binary: &binary,
+            binary,
             listen: &options.listen,
             data_dir: &data_dir,
             log: &log,
             admin_key: ADMIN_KEY,
         };
         let server = start.start()?;
-        let client = Client::new(&binary, &server)?;
+        let client = Client::new(binary, &server)?;
         Ok((server, client))
     })?;
     let models = models::all(&workspace.root)?;
