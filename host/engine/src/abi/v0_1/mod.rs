@@ -8,8 +8,9 @@ use foretell_types::compile::{Refusal, Setting};
 use foretell_types::run::RunError;
 use foretell_types::tensor::Tensor;
 use wasmtime::Store;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Component, ComponentExportIndex, HasSelf, Instance, InstancePre, Linker,
+    Component, ComponentExportIndex, HasSelf, Instance, InstancePre, Linker, TypedFunc,
 };
 
 use self::bindings::exports::foretell::plugin::inference as guest;
@@ -17,6 +18,11 @@ use crate::state::CallState;
 
 /// The interface that a plugin exports. The version is that of the track; wasmtime finds any compatible one under it.
 pub(crate) const INFERENCE: &str = "foretell:plugin/inference@0.1.0";
+
+/// What `predict` takes.
+type Inputs<'a> = (&'a [guest::TensorParam<'a>],);
+/// What `predict` returns.
+type Outputs = (Result<Vec<guest::TensorResult>, guest::PredictError>,);
 
 /// A component of the world, linked and ready to be instantiated.
 pub(crate) struct Plugin {
@@ -45,10 +51,17 @@ impl Plugin {
                     wasmtime::Error::msg(format!("no function `{name}` in `{INFERENCE}`"))
                 })
         };
+        let predict = function("predict")?;
+        match component.get_export(Some(&interface), "predict") {
+            Some((ComponentItem::ComponentFunc(ty), index)) if index == predict => {
+                ty.typecheck::<Inputs<'_>, Outputs>(&pre.instance_type())?;
+            }
+            _ => return Err(wasmtime::Error::msg("`predict` is no function")),
+        }
         Ok(Self {
             load: function("load")?,
             describe: function("describe")?,
-            predict: function("predict")?,
+            predict,
             pre,
         })
     }
@@ -95,10 +108,12 @@ impl Plugin {
         instance: &Instance,
         inputs: &[Tensor],
     ) -> wasmtime::Result<Result<Vec<Tensor>, RunError>> {
-        let function = instance.get_typed_func::<
-            (&[guest::TensorParam<'_>],),
-            (Result<Vec<guest::TensorResult>, guest::PredictError>,),
-        >(&mut *store, &self.predict)?;
+        let function = instance
+            .get_func(&mut *store, self.predict)
+            .ok_or_else(|| wasmtime::Error::msg("no function `predict`"))?;
+        // SAFETY: `new` has compared this very export of this very component with these very types. Doing it again for
+        // every call, as the safe way does, would cost a third of what the call into the sandbox costs.
+        let function = unsafe { TypedFunc::<Inputs<'_>, Outputs>::new_unchecked(function) };
         let inputs: Vec<_> = inputs.iter().map(convert::input).collect();
         let (result,) = function.call(store, (&inputs,))?;
         Ok(match result {
