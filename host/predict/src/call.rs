@@ -8,6 +8,7 @@ use foretell_types::signature::NamedTensor;
 use foretell_types::{ModelName, ModelVersion, RequestId, Signature};
 
 use crate::PredictError;
+use crate::text::shown;
 
 /// What every request says before its body.
 #[derive(Debug, Clone)]
@@ -65,12 +66,6 @@ impl ModelRef {
     /// # Errors
     /// `NotFound` for a text that no model can have as its name: to its caller it does not exist.
     pub fn parse(model: &str, version: Option<&str>) -> Result<Self, PredictError> {
-        let shown = |name: &str| {
-            name.chars()
-                .take(64)
-                .flat_map(char::escape_debug)
-                .collect::<String>()
-        };
         let version = version.map(|version| {
             ModelVersion::parse(version).map_err(|_| {
                 PredictError::NotFound(format!(

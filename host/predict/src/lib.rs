@@ -20,6 +20,7 @@ pub mod manage;
 mod predictor;
 mod registry;
 mod stage;
+mod text;
 
 pub use answer::Answer;
 pub use call::{Call, Credentials, Inputs, ModelRef, Payload};

@@ -10,6 +10,7 @@ use foretell_types::{KeyId, Scope, Scopes};
 use super::Manager;
 use crate::key::{self, Secret};
 use crate::stage::identify::Caller;
+use crate::text::shown;
 use crate::{Call, PredictError};
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -285,10 +286,9 @@ fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {
         .iter()
         .map(|name| {
             Scope::parse(name).ok_or_else(|| {
-                let shown: String = name.chars().take(64).collect();
                 PredictError::Invalid(format!(
                     "unknown scope `{}`; use some of {all}",
-                    shown.escape_debug()
+                    shown(name)
                 ))
             })
         })

@@ -11,6 +11,7 @@ use foretell_types::{
 use super::upload::{PartLimits, Spooled};
 use super::{Manager, Upload, digest, settings};
 use crate::stage::admit::Admitted;
+use crate::text::shown;
 use crate::{Call, ModelRef, PredictError};
 
 const READ: &[Scope] = &[Scope::Infer, Scope::Models];
@@ -406,10 +407,9 @@ fn unknown_version(
     version: &str,
     active: Option<&ModelVersion>,
 ) -> PredictError {
-    let shown: String = version.chars().take(64).collect();
     let active = active.map_or("none", ModelVersion::as_str);
     PredictError::NotFound(format!(
         "model `{model}` has no version `{}`; its active version is {active}",
-        shown.escape_debug()
+        shown(version)
     ))
 }

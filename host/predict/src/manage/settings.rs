@@ -7,6 +7,7 @@ use foretell_types::compile::{Setting, SettingValue};
 use foretell_types::run::Isolation;
 use serde_json::{Map, Value};
 
+use crate::text::shown;
 use crate::{Limits, PredictError};
 
 /// Settings of one version, at most.
@@ -162,10 +163,6 @@ fn object(name: &str, part: Option<&[u8]>) -> Result<Map<String, Value>, Predict
 fn to_text(sorted: &BTreeMap<String, Value>) -> Result<String, PredictError> {
     serde_json::to_string(sorted)
         .map_err(|error| PredictError::Internal(format!("canonical settings: {error}")))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_debug).collect()
 }
 
 fn invalid(message: String) -> PredictError {

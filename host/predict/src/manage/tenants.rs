@@ -4,6 +4,7 @@ use foretell_store::TenantRecord;
 use foretell_types::TenantId;
 
 use super::Manager;
+use crate::text::shown;
 use crate::{Call, PredictError};
 
 impl Manager {
@@ -77,6 +78,5 @@ fn parse(name: &str) -> Result<TenantId, PredictError> {
 }
 
 fn unknown(name: &str) -> PredictError {
-    let shown: String = name.chars().take(64).collect();
-    PredictError::NotFound(format!("there is no tenant `{}`", shown.escape_debug()))
+    PredictError::NotFound(format!("there is no tenant `{}`", shown(name)))
 }

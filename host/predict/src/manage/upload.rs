@@ -13,6 +13,7 @@ use tempfile::TempPath;
 use crate::PredictError;
 use crate::stage::admit::Permit;
 use crate::stage::identify::Caller;
+use crate::text::shown;
 
 /// Bytes of the JSON parts, at most.
 const MAX_JSON_BYTES: u64 = 64 << 10;
@@ -85,10 +86,9 @@ impl Upload {
             "settings" => (Name::Settings, self.settings.is_some()),
             "runtime" => (Name::Runtime, self.runtime.is_some()),
             other => {
-                let shown: String = other.chars().take(64).collect();
                 return Err(PredictError::Malformed(format!(
                     "unknown part `{}`; use plugin, artifact, settings and runtime",
-                    shown.escape_debug()
+                    shown(other)
                 )));
             }
         };

@@ -12,6 +12,7 @@ use foretell_store::{KeyRecord, Keys, Tenants};
 use foretell_types::{KeyId, Scope, Scopes, TenantId};
 
 use crate::key::{self, Pepper};
+use crate::text::shown;
 use crate::{Call, Clock, Credentials, PredictError};
 
 /// Keys kept in memory, at most; beyond that all are dropped and read again.
@@ -201,6 +202,5 @@ impl Identity {
 }
 
 fn no_tenant(name: &str) -> PredictError {
-    let shown: String = name.chars().take(64).collect();
-    PredictError::NotFound(format!("there is no tenant `{}`", shown.escape_debug()))
+    PredictError::NotFound(format!("there is no tenant `{}`", shown(name)))
 }
