@@ -856,3 +856,33 @@ async fn a_tenant_has_so_many_uploads_under_way_and_no_more() {
             .is_ok()
     );
 }
+
+#[tokio::test]
+async fn an_upload_whose_key_was_revoked_meanwhile_is_not_accepted() {
+    let house = House::build().await;
+    let key = house.tenant("a", &["models"]).await;
+    let mut upload = house
+        .manager
+        .begin_upload(&call(&key), "m", "1")
+        .await
+        .unwrap();
+    let mut part = upload.part("plugin").await.unwrap();
+    part.write(Bytes::from_static(b"one")).await.unwrap();
+    upload.finish_part(part).await.unwrap();
+    let operator = on(OPERATOR, "a");
+    let id = house.manager.list_keys(&operator).await.unwrap()[0]
+        .id
+        .clone();
+    house
+        .manager
+        .revoke_key(&operator, id.as_str())
+        .await
+        .unwrap();
+    let refused = house
+        .manager
+        .publish(&call(&key), upload)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+    assert_eq!(house.blob_count("a").await, 0);
+}

@@ -84,6 +84,8 @@ impl Manager {
             permit: _permit,
             ..
         } = upload;
+        // A body may take long: the key is looked at again when it is whole.
+        self.parts.identity.caller(call, WRITE).await?;
         let tenant = caller.tenant;
         let plugin =
             plugin.ok_or_else(|| PredictError::Malformed("the part `plugin` is missing".into()))?;
