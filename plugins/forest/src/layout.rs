@@ -5,8 +5,8 @@
 //! lie one after the other and each begins with its top, so that a call touches few pages: 100 trees of 15 leaves are
 //! 46 KiB.
 
-use crate::slots::{Looks, Slots};
-use crate::tree::{Child, Tree, Trees};
+use crate::slots::Looks;
+use crate::tree::{Child, Tree};
 
 /// A split, or a leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,44 +29,26 @@ pub(crate) struct Root {
 
 /// Trees, ready to walk.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Forest {
+pub(crate) struct Nodes {
     pub nodes: Vec<Node>,
     pub roots: Vec<Root>,
-    pub slots: Slots,
-    pub columns: usize,
-    /// Scores of a row; tree i adds to score i modulo this.
-    pub scores: usize,
-    pub slope: f64,
 }
 
-impl Forest {
+impl Nodes {
     /// Lays out trees whose indices are checked.
     ///
     /// # Errors
     /// A text if there are more nodes than their field can number.
-    pub(crate) fn new(trees: &Trees, columns: usize, scores: usize) -> Result<Self, &'static str> {
-        let looks = Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
-        let count = trees
-            .trees
-            .iter()
-            .map(|tree| 2 * tree.leaves.len() - 1)
-            .sum();
+    pub(crate) fn new(trees: &[Tree], looks: &Looks) -> Result<Self, &'static str> {
+        let count = trees.iter().map(|tree| 2 * tree.leaves.len() - 1).sum();
         if u32::try_from(count).is_err() {
             return Err("there are more than 4,294,967,295 nodes");
         }
         let mut nodes = Vec::with_capacity(count);
-        let roots = trees
-            .trees
-            .iter()
-            .map(|tree| lay_out(tree, &looks, &mut nodes))
-            .collect();
+        let roots = trees.iter().map(|tree| lay_out(tree, looks, &mut nodes));
         Ok(Self {
+            roots: roots.collect(),
             nodes,
-            roots,
-            slots: looks.slots(),
-            columns,
-            scores,
-            slope: trees.slope,
         })
     }
 }
@@ -75,11 +57,7 @@ impl Forest {
 fn lay_out(tree: &Tree, looks: &Looks, nodes: &mut Vec<Node>) -> Root {
     let node = nodes.len() as u32;
     let mut depth = 0;
-    let mut level = vec![if tree.splits.is_empty() {
-        Child::Leaf(0)
-    } else {
-        Child::Split(0)
-    }];
+    let mut level = vec![tree.root()];
     loop {
         // The next level begins where this one ends.
         let mut next = (nodes.len() + level.len()) as u32;

@@ -7,12 +7,14 @@
 use artifact::Model;
 use foretell_sdk::prelude::*;
 
+mod forest;
 mod layout;
+mod masks;
 mod slots;
 mod tree;
 mod walk;
 
-use layout::Forest;
+use forest::Forest;
 
 /// A model of gradient-boosted trees.
 #[derive(Debug)]

@@ -38,6 +38,23 @@ impl Slot {
     pub(crate) fn right(self, test: i64) -> bool {
         test.wrapping_shl(self.shift as u32) < self.key
     }
+
+    /// How many different codes there are.
+    pub(crate) const CODES: usize = 1 + NO_CATEGORY as usize;
+
+    /// A category as a number below [`CODES`](Self::CODES), whatever its order.
+    #[inline]
+    pub(crate) const fn code(self) -> usize {
+        self.shift as usize % Self::CODES
+    }
+
+    /// The slot that has this code.
+    pub(crate) const fn of_code(code: usize) -> Self {
+        Self {
+            key: 0,
+            shift: code as u64,
+        }
+    }
 }
 
 /// How a split looks at its feature. The order puts slots of a kind together.
@@ -55,6 +72,8 @@ enum Look {
 /// The slots of a model, by kind; the first is [`Slot::NEVER`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Slots {
+    /// Features of a row.
+    columns: usize,
     numbers: Vec<Number>,
     /// Features.
     categories: Vec<usize>,
@@ -90,9 +109,23 @@ impl Looks {
         (1 + index, test)
     }
 
+    /// Whether a slot holds a category.
+    pub(crate) fn is_category(&self, slot: usize) -> bool {
+        let look = slot.checked_sub(1).and_then(|index| self.0.get(index));
+        matches!(look, Some((Look::Category, _)))
+    }
+
+    /// How many slots there are.
+    pub(crate) fn slot_count(&self) -> usize {
+        1 + self.0.len()
+    }
+
     /// What fills the slots.
-    pub(crate) fn slots(self) -> Slots {
-        let mut slots = Slots::default();
+    pub(crate) fn slots(self, columns: usize) -> Slots {
+        let mut slots = Slots {
+            columns,
+            ..Slots::default()
+        };
         for (look, feature) in self.0 {
             match look {
                 Look::Number { missing, left } => {
@@ -137,6 +170,11 @@ fn look(split: &Split) -> (Look, i64) {
 }
 
 impl Slots {
+    /// Features of a row.
+    pub(crate) const fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
         1 + self.numbers.len() + self.categories.len() + self.wide.len()

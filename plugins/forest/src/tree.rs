@@ -56,6 +56,17 @@ pub(crate) enum Child {
     Leaf(usize),
 }
 
+impl Tree {
+    /// Where every walk begins.
+    pub(crate) fn root(&self) -> Child {
+        if self.splits.is_empty() {
+            Child::Leaf(0)
+        } else {
+            Child::Split(0)
+        }
+    }
+}
+
 /// A split without a set: feature, decision, an empty set, two children.
 const LEAST_SPLIT: usize = 4 + 1 + 4 + 4 + 4;
 

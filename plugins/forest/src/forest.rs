@@ -1,0 +1,283 @@
+//! The whole forest: rows in, scores out, by whichever kernel suits its trees.
+
+use crate::layout::Nodes;
+use crate::masks::Masks;
+use crate::slots::{Looks, Slot, Slots};
+use crate::tree::Trees;
+use crate::walk::LANES;
+
+/// Trees, ready for rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Forest {
+    kernel: Kernel,
+    slots: Slots,
+    /// Scores of a row; tree i adds to score i modulo this.
+    scores: usize,
+    slope: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Kernel {
+    /// For trees of few leaves.
+    Masks(Masks),
+    /// For all others.
+    Walk(Nodes),
+}
+
+impl Forest {
+    /// Lays out trees whose indices are checked.
+    ///
+    /// # Errors
+    /// A text if there are more nodes than their field can number.
+    pub(crate) fn new(trees: &Trees, columns: usize, scores: usize) -> Result<Self, &'static str> {
+        let looks = Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
+        let kernel = match Masks::new(&trees.trees, &looks) {
+            Some(masks) => Kernel::Masks(masks),
+            None => Kernel::Walk(Nodes::new(&trees.trees, &looks)?),
+        };
+        Ok(Self {
+            kernel,
+            slots: looks.slots(columns),
+            scores,
+            slope: trees.slope,
+        })
+    }
+
+    /// The scores of all rows, row by row: sums of leaf values times the slope.
+    pub(crate) fn scores(&self, features: &[f64]) -> Vec<f64> {
+        let columns = self.slots.columns();
+        let rows = features.len() / columns;
+        let mut sums = vec![0.0; rows * self.scores];
+        match &self.kernel {
+            Kernel::Masks(masks) => {
+                self.each_row(features, &mut sums, |slots, sums| {
+                    masks.add_row(slots, sums)
+                });
+            }
+            Kernel::Walk(nodes) => {
+                let together = rows / LANES * LANES;
+                let (many, few) = features.split_at(together * columns);
+                let (many_sums, few_sums) = sums.split_at_mut(together * self.scores);
+                nodes.add_rows(&self.slots, many, many_sums, self.scores);
+                self.each_row(few, few_sums, |slots, sums| nodes.add_row(slots, sums));
+            }
+        }
+        if self.slope != 1.0 {
+            sums.iter_mut().for_each(|sum| *sum *= self.slope);
+        }
+        sums
+    }
+
+    /// Fills the slots row by row; `add` takes them and the row's sums.
+    #[inline]
+    fn each_row(&self, features: &[f64], sums: &mut [f64], add: impl Fn(&[Slot], &mut [f64])) {
+        let mut slots = vec![Slot::default(); self.slots.len()];
+        let rows = features.chunks_exact(self.slots.columns());
+        for (row, sums) in rows.zip(sums.chunks_exact_mut(self.scores)) {
+            self.slots.fill(row, |index, slot| slots[index] = slot);
+            add(&slots, sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tree::{Child, Missing, Split, Test, Tree};
+
+    /// LightGBM's own procedure, as its header has it: one row, one tree, one branch after the other. The rows that it
+    /// gets from its C interface have zeros for magnitudes up to 1e-35.
+    fn reference(tree: &Tree, row: &[f64]) -> f64 {
+        let zero = f64::from(1e-35_f32);
+        let mut child = if tree.splits.is_empty() {
+            Child::Leaf(0)
+        } else {
+            Child::Split(0)
+        };
+        loop {
+            let split = match child {
+                Child::Leaf(leaf) => return tree.leaves[leaf],
+                Child::Split(split) => &tree.splits[split],
+            };
+            let value = row[split.feature];
+            let left = match &split.test {
+                Test::UpTo {
+                    threshold,
+                    missing,
+                    default_left,
+                } => {
+                    let value = if value.abs() <= zero { 0.0 } else { value };
+                    let value = if value.is_nan() && *missing != Missing::Nan {
+                        0.0
+                    } else {
+                        value
+                    };
+                    let is_missing = match missing {
+                        Missing::None => false,
+                        Missing::Zero => (-zero..=zero).contains(&value),
+                        Missing::Nan => value.is_nan(),
+                    };
+                    if is_missing {
+                        *default_left
+                    } else {
+                        value <= *threshold
+                    }
+                }
+                Test::OneOf(set) => {
+                    let code = value as i64;
+                    !value.is_nan()
+                        && code >= 0
+                        && set
+                            .get(code as usize / 32)
+                            .is_some_and(|word| word >> (code % 32) & 1 == 1)
+                }
+            };
+            child = if left { split.left } else { split.right };
+        }
+    }
+
+    const COLUMNS: usize = 3;
+
+    /// The same forest with either kernel.
+    fn both(trees: &Trees, columns: usize, scores: usize) -> [Forest; 2] {
+        let looks = || Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
+        [
+            Kernel::Masks(Masks::new(&trees.trees, &looks()).unwrap()),
+            Kernel::Walk(Nodes::new(&trees.trees, &looks()).unwrap()),
+        ]
+        .map(|kernel| Forest {
+            kernel,
+            slots: looks().slots(columns),
+            scores,
+            slope: trees.slope,
+        })
+    }
+
+    fn test() -> impl Strategy<Value = Test> {
+        let missing = prop_oneof![Just(Missing::None), Just(Missing::Zero), Just(Missing::Nan)];
+        prop_oneof![
+            (-3_i8..3, missing, any::<bool>()).prop_map(|(threshold, missing, default_left)| {
+                Test::UpTo {
+                    threshold: f64::from(threshold) / 2.0,
+                    missing,
+                    default_left,
+                }
+            }),
+            prop::collection::vec(any::<u32>(), 0..4).prop_map(Test::OneOf),
+        ]
+    }
+
+    /// Grown as LightGBM grows: each split takes a leaf's place, keeps its left side and adds a leaf to the right.
+    fn tree() -> impl Strategy<Value = Tree> {
+        let splits =
+            prop::collection::vec((0..COLUMNS, test(), any::<prop::sample::Index>()), 0..32);
+        splits.prop_map(|choices| {
+            let mut splits: Vec<Split> = Vec::new();
+            for (index, (feature, test, at)) in choices.into_iter().enumerate() {
+                let leaf = Child::Leaf(at.index(index + 1));
+                for split in &mut splits {
+                    if split.left == leaf {
+                        split.left = Child::Split(index);
+                    } else if split.right == leaf {
+                        split.right = Child::Split(index);
+                    }
+                }
+                splits.push(Split {
+                    feature,
+                    test,
+                    left: leaf,
+                    right: Child::Leaf(index + 1),
+                });
+            }
+            // Values whose sums depend on their order.
+            let leaves = (0..=splits.len()).map(|leaf| 0.1 + 1.0 / (leaf as f64 + 3.0));
+            let leaves = leaves.collect();
+            Tree { splits, leaves }
+        })
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        let special = prop::sample::select(vec![
+            f64::NAN,
+            0.0,
+            -0.0,
+            1e-36,
+            -1e-36,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e300,
+            -1.0,
+            -0.5,
+            31.0,
+            32.0,
+            63.0,
+            64.0,
+            127.0,
+            128.0,
+            1e10,
+        ]);
+        prop_oneof![
+            special,
+            (-8_i8..8).prop_map(|value| f64::from(value) / 4.0),
+            0.0..130.0
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_gets_the_sums_of_the_reference_to_the_last_bit(
+            trees in prop::collection::vec(tree(), 1..20),
+            scores in 1_usize..4,
+            rows in prop::collection::vec(prop::collection::vec(value(), COLUMNS), 0..90),
+        ) {
+            let kept = (trees.len() / scores).max(1) * scores;
+            let trees: Vec<_> = trees.iter().cycle().take(kept).cloned().collect();
+            let trees = Trees { slope: 1.0, trees };
+            let expected: Vec<u64> = rows
+                .iter()
+                .flat_map(|row| {
+                    let mut sums = vec![0.0; scores];
+                    for (index, tree) in trees.trees.iter().enumerate() {
+                        sums[index % scores] += reference(tree, row);
+                    }
+                    sums
+                })
+                .map(f64::to_bits)
+                .collect();
+            for forest in both(&trees, COLUMNS, scores) {
+                let found = forest.scores(&rows.concat());
+                let found: Vec<_> = found.iter().map(|sum| sum.to_bits()).collect();
+                prop_assert_eq!(&found, &expected, "{:?}", forest.kernel);
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_of_many_features_takes_its_slots_from_the_heap() {
+        let columns = 300;
+        let stump = |feature| Tree {
+            splits: vec![Split {
+                feature,
+                test: Test::UpTo {
+                    threshold: 0.0,
+                    missing: Missing::Nan,
+                    default_left: false,
+                },
+                left: Child::Leaf(0),
+                right: Child::Leaf(1),
+            }],
+            leaves: vec![0.0, 1.0],
+        };
+        let trees = (0..columns).map(stump).collect();
+        let trees = Trees { slope: 2.0, trees };
+        let row: Vec<f64> = (0..columns)
+            .map(|column| if column % 3 == 0 { 1.0 } else { -1.0 })
+            .collect();
+        for forest in both(&trees, columns, 1) {
+            assert_eq!(forest.scores(&row), [200.0]);
+            assert_eq!(forest.scores(&row.repeat(100)), vec![200.0; 100]);
+        }
+    }
+}
