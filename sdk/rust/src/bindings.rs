@@ -7,7 +7,10 @@
 //! ```text
 //! wit-bindgen rust wit --world predictor --generate-all --format --pub-export-macro \
 //!     --export-macro-name __export_bindings --default-bindings-module ::foretell_sdk::__private::bindings
+//! sed -i 's/(&raw mut _RET_AREA.0).cast::<u8>()/crate::memory::result::<_RetArea>()/' generated.rs
 //! ```
+//!
+//! The last line spares each prediction a page: see [`crate::memory`].
 //!
 //! Nothing else names a generated type. A tensor's vectors are moved from one type to the other: no element is looked
 //! at. Everything else here runs once, at upload.

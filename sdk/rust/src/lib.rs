@@ -83,6 +83,7 @@ mod error;
 pub mod harness;
 mod inputs;
 pub mod log;
+mod memory;
 mod outputs;
 mod settings;
 mod shim;
@@ -150,7 +151,9 @@ pub mod __private {
         settings: Vec<wit::Setting>,
     ) -> Result<&'static Loaded<M>, wit::LoadError> {
         let loaded = Loaded::load(artifact, &settings.into())?;
-        Ok(Box::leak(Box::new(loaded)))
+        let loaded = Box::leak(Box::new(loaded));
+        crate::memory::loaded();
+        Ok(loaded)
     }
 
     /// The export `describe`. The host calls it after `load` only; another order is a trap.

@@ -797,7 +797,7 @@ pub mod exports {
                                 result12,
                             )
                         };
-                        let ptr14 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        let ptr14 = crate::memory::result::<_RetArea>();
                         match result13 {
                             Ok(_) => {
                                 *ptr14.add(0).cast::<u8>() = (0i32) as u8;
@@ -927,7 +927,7 @@ pub mod exports {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
                         let result0 = { T_::describe() };
-                        let ptr1 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        let ptr1 = crate::memory::result::<_RetArea>();
                         let Signature {
                             doc: doc2,
                             inputs: inputs2,
@@ -2718,7 +2718,7 @@ pub mod exports {
                             );
                             T_::predict(result50)
                         };
-                        let ptr52 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        let ptr52 = crate::memory::result::<_RetArea>();
                         match result51 {
                             Ok(e) => {
                                 *ptr52.add(0).cast::<u8>() = (0i32) as u8;
