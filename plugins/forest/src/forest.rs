@@ -6,6 +6,9 @@ use crate::slots::{Looks, Slot, Slots};
 use crate::tree::Trees;
 use crate::walk::LANES;
 
+/// Rows that are prepared together for [`Masks`].
+const ROWS: usize = 64;
+
 /// Trees, ready for rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Forest {
@@ -50,33 +53,36 @@ impl Forest {
         let mut sums = vec![0.0; rows * self.scores];
         match &self.kernel {
             Kernel::Masks(masks) => {
-                self.each_row(features, &mut sums, |slots, sums| {
-                    masks.add_row(slots, sums)
-                });
+                let width = self.slots.len();
+                let mut slots = vec![Slot::default(); rows.min(ROWS) * width];
+                let groups = features.chunks(ROWS * columns);
+                for (rows, sums) in groups.zip(sums.chunks_mut(ROWS * self.scores)) {
+                    let mut filled = 0;
+                    for row in rows.chunks_exact(columns) {
+                        let slots = &mut slots[filled..filled + width];
+                        self.slots.fill(row, |index, slot| slots[index] = slot);
+                        filled += width;
+                    }
+                    masks.add_rows(&slots[..filled], width, sums, self.scores);
+                }
             }
             Kernel::Walk(nodes) => {
                 let together = rows / LANES * LANES;
                 let (many, few) = features.split_at(together * columns);
                 let (many_sums, few_sums) = sums.split_at_mut(together * self.scores);
                 nodes.add_rows(&self.slots, many, many_sums, self.scores);
-                self.each_row(few, few_sums, |slots, sums| nodes.add_row(slots, sums));
+                let mut slots = vec![Slot::default(); self.slots.len()];
+                let few = few.chunks_exact(columns);
+                for (row, sums) in few.zip(few_sums.chunks_exact_mut(self.scores)) {
+                    self.slots.fill(row, |index, slot| slots[index] = slot);
+                    nodes.add_row(&slots, sums);
+                }
             }
         }
         if self.slope != 1.0 {
             sums.iter_mut().for_each(|sum| *sum *= self.slope);
         }
         sums
-    }
-
-    /// Fills the slots row by row; `add` takes them and the row's sums.
-    #[inline]
-    fn each_row(&self, features: &[f64], sums: &mut [f64], add: impl Fn(&[Slot], &mut [f64])) {
-        let mut slots = vec![Slot::default(); self.slots.len()];
-        let rows = features.chunks_exact(self.slots.columns());
-        for (row, sums) in rows.zip(sums.chunks_exact_mut(self.scores)) {
-            self.slots.fill(row, |index, slot| slots[index] = slot);
-            add(&slots, sums);
-        }
     }
 }
 
@@ -140,19 +146,90 @@ mod tests {
 
     const COLUMNS: usize = 3;
 
-    /// The same forest with either kernel.
-    fn both(trees: &Trees, columns: usize, scores: usize) -> [Forest; 2] {
+    /// The same forest with each kernel that takes it.
+    fn each(trees: &Trees, columns: usize, scores: usize) -> impl Iterator<Item = Forest> {
         let looks = || Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
-        [
-            Kernel::Masks(Masks::new(&trees.trees, &looks()).unwrap()),
-            Kernel::Walk(Nodes::new(&trees.trees, &looks()).unwrap()),
-        ]
-        .map(|kernel| Forest {
+        let masks = Masks::of(&trees.trees, &looks()).map(Kernel::Masks);
+        let nodes = Nodes::new(&trees.trees, &looks()).map(Kernel::Walk);
+        masks.into_iter().chain(nodes).map(move |kernel| Forest {
             kernel,
             slots: looks().slots(columns),
             scores,
             slope: trees.slope,
         })
+    }
+
+    /// Splits of one feature, each to the right of the one before.
+    fn chain(feature: usize, tests: impl IntoIterator<Item = Test>) -> Tree {
+        let tests: Vec<_> = tests.into_iter().collect();
+        let count = tests.len();
+        let splits = tests.into_iter().enumerate().map(|(index, test)| Split {
+            feature,
+            test,
+            left: Child::Leaf(index),
+            right: if index + 1 == count {
+                Child::Leaf(count)
+            } else {
+                Child::Split(index + 1)
+            },
+        });
+        Tree {
+            splits: splits.collect(),
+            leaves: (0..=count).map(|leaf| leaf as f64).collect(),
+        }
+    }
+
+    fn up_to(threshold: f64) -> Test {
+        Test::UpTo {
+            threshold,
+            missing: Missing::Nan,
+            default_left: false,
+        }
+    }
+
+    fn is_masked(trees: Vec<Tree>, columns: usize) -> bool {
+        let trees = Trees { slope: 1.0, trees };
+        let forest = Forest::new(&trees, columns, 1).unwrap();
+        matches!(forest.kernel, Kernel::Masks(_))
+    }
+
+    #[test]
+    fn trees_are_masked_up_to_32_leaves_and_walked_beyond() {
+        for splits in [31, 32] {
+            let tree = chain(0, (0..splits).map(|split| up_to(f64::from(split))));
+            for forest in each(
+                &Trees {
+                    slope: 1.0,
+                    trees: vec![tree.clone()],
+                },
+                1,
+                1,
+            ) {
+                let row = [f64::from(splits)];
+                assert_eq!(forest.scores(&row), row, "{:?}", forest.kernel);
+            }
+            assert_eq!(is_masked(vec![tree], 1), splits == 31);
+        }
+    }
+
+    #[test]
+    fn a_forest_is_walked_where_its_features_have_few_splits_each() {
+        let trees =
+            |features| (0..64_usize).map(move |tree| chain(tree % features, [up_to(tree as f64)]));
+        assert!(is_masked(trees(8).collect(), 64));
+        assert!(!is_masked(trees(16).collect(), 64));
+    }
+
+    #[test]
+    fn a_forest_is_walked_where_the_sets_of_a_category_tell_all_its_values_apart() {
+        let sets = |bits: u32| {
+            (0..64_u32).map(move |tree| {
+                let word = tree.wrapping_mul(0x9e37_79b9).rotate_left(tree) & bits;
+                chain(0, [Test::OneOf(vec![word])])
+            })
+        };
+        assert!(is_masked(sets(0xff).collect(), 1));
+        assert!(!is_masked(sets(u32::MAX).collect(), 1));
     }
 
     fn test() -> impl Strategy<Value = Test> {
@@ -246,7 +323,7 @@ mod tests {
                 })
                 .map(f64::to_bits)
                 .collect();
-            for forest in both(&trees, COLUMNS, scores) {
+            for forest in each(&trees, COLUMNS, scores) {
                 let found = forest.scores(&rows.concat());
                 let found: Vec<_> = found.iter().map(|sum| sum.to_bits()).collect();
                 prop_assert_eq!(&found, &expected, "{:?}", forest.kernel);
@@ -255,29 +332,22 @@ mod tests {
     }
 
     #[test]
-    fn a_model_of_many_features_takes_its_slots_from_the_heap() {
+    fn a_model_of_many_features_trees_and_scores_adds_each_tree_to_its_own_score() {
         let columns = 300;
-        let stump = |feature| Tree {
-            splits: vec![Split {
-                feature,
-                test: Test::UpTo {
-                    threshold: 0.0,
-                    missing: Missing::Nan,
-                    default_left: false,
-                },
-                left: Child::Leaf(0),
-                right: Child::Leaf(1),
-            }],
-            leaves: vec![0.0, 1.0],
+        let trees = (0..columns).map(|column| chain(column, [up_to(0.0)]));
+        let trees = Trees {
+            slope: 2.0,
+            trees: trees.collect(),
         };
-        let trees = (0..columns).map(stump).collect();
-        let trees = Trees { slope: 2.0, trees };
         let row: Vec<f64> = (0..columns)
             .map(|column| if column % 3 == 0 { 1.0 } else { -1.0 })
             .collect();
-        for forest in both(&trees, columns, 1) {
-            assert_eq!(forest.scores(&row), [200.0]);
-            assert_eq!(forest.scores(&row.repeat(100)), vec![200.0; 100]);
+        for forest in each(&trees, columns, 3) {
+            assert_eq!(forest.scores(&row), [200.0, 0.0, 0.0]);
+            assert_eq!(
+                forest.scores(&row.repeat(100)),
+                [200.0, 0.0, 0.0].repeat(100)
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The forest family: gradient-boosted trees, exactly as LightGBM predicts them.
 //!
 //! Reading aloud: [`tree`] reads an artifact's trees and refuses what is no tree, [`slots`] prepares a row so that every
-//! split becomes one comparison, [`layout`] puts all splits into one compact array, and [`walk`] goes through it for one
-//! row or many.
+//! split becomes one comparison, and [`forest`] scores rows by one of two kernels: [`masks`] for small trees, and for all
+//! others [`walk`], through the compact array of [`layout`].
 
 use artifact::Model;
 use foretell_sdk::prelude::*;

@@ -4,10 +4,11 @@
 //! leaves of its left side away: that is a *cut*. When all cuts are made, in whatever order, the lowest bit left is the leaf
 //! at which a walk would have ended. As the order is free, the cuts of all trees that depend on the same slot stand
 //! together: those of a number ascending by their tests, so that one search finds the last of those to make, and those of a
-//! category once for each code. What remains is to read a list from begin to end, without waiting for memory and without
+//! category once for each of its values. What remains is to read a list from begin to end, without waiting for memory and without
 //! guessing at branches.
 //!
-//! This makes about half as many cuts as a tree has splits, a walk one step for each level: large trees are better walked.
+//! This makes about half as many cuts as a tree has splits, a walk one step for each level: large trees are better walked,
+//! and so are forests with so many features that the lists are short.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,7 +18,10 @@ use crate::tree::{Child, Tree};
 
 /// Leaves that a tree may have.
 const MAX_LEAVES: usize = u32::BITS as usize;
-/// Cuts listed for each split, at most. Those of a category are listed for each code that a set tells from the others.
+/// Splits for each list of a block, on average over a model, at least: finding a list takes as long as some steps of a walk.
+const MIN_SPLITS: usize = 8;
+/// Cuts listed for each split, on average over a model, at most. Those of a category are listed for each value that a set
+/// tells from the others.
 const MAX_CUTS: usize = 16;
 /// Trees of a block: as many as a byte can number, so that no index into their words needs a check.
 const BLOCK_TREES: usize = 256;
@@ -33,14 +37,14 @@ pub(crate) struct Masks {
 /// Up to 256 trees, in the model's order.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Block {
-    /// How each slot finds its cuts.
+    /// The slots that its splits look at.
     finders: Vec<Finder>,
     /// The tests of searched slots, ascending for each and without repetition.
     tests: Vec<i64>,
     /// Where the cuts of each test end.
     ends: Vec<u32>,
-    /// Begin and end of the cuts for each code.
-    codes: Vec<(u32, u32)>,
+    /// Begin and end of the cuts for each shift of a category.
+    shifts: Vec<(u32, u32)>,
     cuts: Cuts,
     /// Where the values of each tree begin.
     firsts: Vec<u32>,
@@ -48,114 +52,144 @@ struct Block {
     values: Vec<f64>,
 }
 
-/// How a slot finds its cuts.
+/// How the cuts of a slot are found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Finder {
-    /// Those of the tests `from..to` that go right: the first ones. Their cuts begin at `cuts`.
-    Search { from: u32, to: u32, cuts: u32 },
-    /// Those of its code, counted from here.
-    Code(u32),
+struct Finder {
+    slot: u32,
+    by: By,
 }
 
-/// Trees of a block, and the leaves that stay of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum By {
+    /// Those of the tests `from..to` that go right: the first ones. Their cuts begin at `cuts`.
+    Search { from: u32, to: u32, cuts: u32 },
+    /// Those of the slot's shift, counted from here.
+    Shift(u32),
+}
+
+/// Trees of a block, and the leaves that each keeps.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Cuts {
     trees: Vec<u8>,
     keeps: Vec<u32>,
 }
 
-/// The leaves left of each tree of a block.
-type Left = [u32; BLOCK_TREES];
+/// The leaves that each tree of a block still has.
+type Remaining = [u32; BLOCK_TREES];
 
 impl Masks {
     /// Lays out trees whose indices are checked; `None` if they are better walked.
     pub(crate) fn new(trees: &[Tree], looks: &Looks) -> Option<Self> {
-        let blocks = trees.chunks(BLOCK_TREES);
-        Some(Self {
-            blocks: blocks
-                .map(|trees| Block::new(trees, looks))
-                .collect::<Option<_>>()?,
-        })
+        let masks = Self::of(trees, looks)?;
+        let sum = |count: fn(&Block) -> usize| masks.blocks.iter().map(count).sum::<usize>();
+        let splits: usize = trees.iter().map(|tree| tree.splits.len()).sum();
+        let many = sum(|block| block.finders.len()) * MIN_SPLITS <= splits;
+        many.then_some(masks)
     }
 
-    /// Adds a row's leaf values to its sums: tree i to sum i modulo their number.
-    pub(crate) fn add_row(&self, slots: &[Slot], sums: &mut [f64]) {
+    /// As [`new`](Self::new), however short the lists are.
+    pub(crate) fn of(trees: &[Tree], looks: &Looks) -> Option<Self> {
+        let mut cuts = MAX_CUTS * trees.iter().map(|tree| tree.splits.len()).sum::<usize>();
+        let blocks = trees.chunks(BLOCK_TREES).map(|trees| {
+            let block = Block::new(trees, looks)?;
+            // Block by block, so that what is too much is never held.
+            cuts = cuts.checked_sub(block.cuts.trees.len())?;
+            Some(block)
+        });
+        let blocks = blocks.collect::<Option<_>>()?;
+        Some(Self { blocks })
+    }
+
+    /// Adds rows' leaf values to their sums: tree i to sum i modulo `scores`. `slots` holds `width` for each row. Block by
+    /// block, so that a block stays in the nearest cache for all rows.
+    pub(crate) fn add_rows(&self, slots: &[Slot], width: usize, sums: &mut [f64], scores: usize) {
         let mut score = 0;
         for block in &self.blocks {
-            let mut left = [u32::MAX; BLOCK_TREES];
-            block.cut(slots, &mut left);
-            score = block.add(&left, score, sums);
+            let rows = slots.chunks_exact(width);
+            for (slots, sums) in rows.zip(sums.chunks_exact_mut(scores)) {
+                let mut remaining = [u32::MAX; BLOCK_TREES];
+                block.cut(slots, &mut remaining);
+                block.add(&remaining, score, sums);
+            }
+            score = (score + BLOCK_TREES) % scores;
         }
     }
 }
 
 impl Block {
-    fn cut(&self, slots: &[Slot], left: &mut Left) {
-        for (finder, slot) in self.finders.iter().zip(slots) {
-            let (begin, end) = match *finder {
-                Finder::Search { from, to, cuts } => {
+    fn cut(&self, slots: &[Slot], remaining: &mut Remaining) {
+        for finder in &self.finders {
+            let slot = slots[finder.slot as usize];
+            let (begin, end) = match finder.by {
+                By::Search { from, to, cuts } => {
                     let (from, to) = (from as usize, to as usize);
                     let right = self.tests[from..to].partition_point(|test| slot.right(*test));
-                    let ends = self.ends[from..to][..right].last();
-                    (cuts, *ends.unwrap_or(&cuts))
+                    let last = self.ends[from..to][..right].last();
+                    (cuts, *last.unwrap_or(&cuts))
                 }
-                Finder::Code(first) => self.codes[first as usize + slot.code()],
+                By::Shift(first) => self.shifts[first as usize + slot.shift()],
             };
-            self.cuts.make(begin as usize..end as usize, left);
+            self.cuts.make(begin as usize..end as usize, remaining);
         }
     }
 
-    /// Adds the value of the leaf left of each tree; the first tree is of this score. Returns the score of the tree behind
-    /// the last.
+    /// Adds the value of the one leaf of each tree; the first tree is of this score.
     // Neither this nor the next is inlined, so that what they use stays in registers.
     #[inline(never)]
-    fn add(&self, left: &Left, mut score: usize, sums: &mut [f64]) -> usize {
-        let values = self.firsts.iter().zip(left).map(|(first, left)| {
-            // A leaf is left: the one at which the walk ends is never taken away.
-            self.values[(first + left.trailing_zeros()) as usize]
+    fn add(&self, remaining: &Remaining, mut score: usize, sums: &mut [f64]) {
+        let values = self.firsts.iter().zip(remaining).map(|(first, remaining)| {
+            // There is one: no cut takes away the leaf at which the walk ends.
+            self.values[(first + remaining.trailing_zeros()) as usize]
         });
         if let [sum] = sums {
             *sum = values.fold(*sum, |sum, value| sum + value);
-            return 0;
+            return;
         }
         for value in values {
             sums[score] += value;
             score = if score + 1 < sums.len() { score + 1 } else { 0 };
         }
-        score
     }
 }
 
 impl Cuts {
     #[inline(never)]
-    fn make(&self, range: Range<usize>, left: &mut Left) {
-        let cut = |trees: &[u8], keeps: &[u32], left: &mut Left| {
+    fn make(&self, range: Range<usize>, remaining: &mut Remaining) {
+        let cut = |trees: &[u8], keeps: &[u32], remaining: &mut Remaining| {
             for (tree, keep) in trees.iter().zip(keeps) {
-                left[usize::from(*tree)] &= keep;
+                remaining[usize::from(*tree)] &= keep;
             }
         };
         let (trees, keeps) = (&self.trees[range.clone()], &self.keeps[range]);
-        let (Some(last_trees), Some(last_keeps)) = (trees.last_chunk(), keeps.last_chunk()) else {
-            return cut(trees, keeps, left);
+        let (Some(last_trees), Some(last_keeps)) = (
+            trees.last_chunk::<UNROLLED>(),
+            keeps.last_chunk::<UNROLLED>(),
+        ) else {
+            return cut(trees, keeps, remaining);
         };
         let (trees, _) = trees.as_chunks::<UNROLLED>();
         let (keeps, _) = keeps.as_chunks::<UNROLLED>();
         for (trees, keeps) in trees.iter().zip(keeps) {
-            cut(trees, keeps, left);
+            cut(trees, keeps, remaining);
         }
         // To cut twice is to cut once: the last ones may overlap with those before.
-        cut(
-            last_trees as &[u8; UNROLLED],
-            last_keeps as &[u32; UNROLLED],
-            left,
-        );
+        cut(last_trees, last_keeps, remaining);
+    }
+
+    fn len(&self) -> u32 {
+        self.trees.len() as u32
+    }
+
+    fn push(&mut self, tree: u8, keep: u32) {
+        self.trees.push(tree);
+        self.keeps.push(keep);
     }
 }
 
 // What follows runs once, when the model is loaded.
 
-/// A split before its cut is listed.
-struct Split {
+/// What a split does, before it is listed.
+struct Cut {
     slot: usize,
     test: i64,
     tree: u8,
@@ -163,30 +197,31 @@ struct Split {
 }
 
 impl Block {
+    /// `None` if a tree has too many leaves.
     fn new(trees: &[Tree], looks: &Looks) -> Option<Self> {
         let mut block = Self::default();
-        let mut splits = Vec::new();
+        let mut cuts = Vec::new();
         for (index, tree) in trees.iter().enumerate() {
             if tree.leaves.len() > MAX_LEAVES {
                 return None;
             }
             // Both fit: there are up to 256 trees of up to 32 leaves.
             block.firsts.push(block.values.len() as u32);
-            block.lay_out(tree, index as u8, tree.root(), looks, &mut splits);
+            block.lay_out(tree, index as u8, tree.root(), looks, &mut cuts);
         }
-        splits.sort_by_key(|split| (split.slot, split.test));
-        let mut rest = &splits[..];
-        for slot in 0..looks.slot_count() {
-            let count = rest.partition_point(|split| split.slot == slot);
-            let (splits, others) = rest.split_at(count);
-            rest = others;
-            if looks.is_category(slot) {
-                block.list_by_code(splits);
+        cuts.sort_by_key(|cut| (cut.slot, cut.test));
+        for cuts in cuts.chunk_by(|a, b| a.slot == b.slot) {
+            let slot = cuts[0].slot;
+            let by = if looks.is_category(slot) {
+                block.list_by_shift(cuts)
             } else {
-                block.list_by_test(splits);
-            }
+                block.list_by_test(cuts)
+            };
+            // There are no more slots than splits.
+            let slot = slot as u32;
+            block.finders.push(Finder { slot, by });
         }
-        (block.cuts.trees.len() <= MAX_CUTS * splits.len()).then_some(block)
+        Some(block)
     }
 
     /// Lays out what is below a child of a tree and returns the bits of its leaves. It goes as deep as the tree: up to 31
@@ -197,7 +232,7 @@ impl Block {
         index: u8,
         child: Child,
         looks: &Looks,
-        splits: &mut Vec<Split>,
+        cuts: &mut Vec<Cut>,
     ) -> u32 {
         match child {
             Child::Leaf(leaf) => {
@@ -207,10 +242,10 @@ impl Block {
             }
             Child::Split(split) => {
                 let split = &tree.splits[split];
-                let left = self.lay_out(tree, index, split.left, looks, splits);
-                let right = self.lay_out(tree, index, split.right, looks, splits);
+                let left = self.lay_out(tree, index, split.left, looks, cuts);
+                let right = self.lay_out(tree, index, split.right, looks, cuts);
                 let (slot, test) = looks.find(split);
-                splits.push(Split {
+                cuts.push(Cut {
                     slot,
                     test,
                     tree: index,
@@ -222,28 +257,31 @@ impl Block {
     }
 
     /// Lists the cuts of a slot that is searched. All places fit 32 bits: a block has up to 7,936 splits.
-    fn list_by_test(&mut self, splits: &[Split]) {
-        let (from, cuts) = (self.tests.len() as u32, self.cuts.len());
-        for splits in splits.chunk_by(|a, b| a.test == b.test) {
-            for split in splits {
-                self.cuts.push(split.tree, split.keep);
+    fn list_by_test(&mut self, cuts: &[Cut]) -> By {
+        let (from, begin) = (self.tests.len() as u32, self.cuts.len());
+        for alike in cuts.chunk_by(|a, b| a.test == b.test) {
+            for cut in alike {
+                self.cuts.push(cut.tree, cut.keep);
             }
-            self.tests.push(splits[0].test);
+            self.tests.push(alike[0].test);
             self.ends.push(self.cuts.len());
         }
-        let to = self.tests.len() as u32;
-        self.finders.push(Finder::Search { from, to, cuts });
+        By::Search {
+            from,
+            to: self.tests.len() as u32,
+            cuts: begin,
+        }
     }
 
-    /// Lists the cuts of a slot that has a category, once for each code. Codes that no test tells apart share a list.
-    fn list_by_code(&mut self, splits: &[Split]) {
-        self.finders.push(Finder::Code(self.codes.len() as u32));
+    /// Lists the cuts of a slot that has a category, for each shift. Shifts that no test tells apart share a list.
+    fn list_by_shift(&mut self, cuts: &[Cut]) -> By {
+        let by = By::Shift(self.shifts.len() as u32);
         let mut lists = BTreeMap::new();
-        for code in 0..Slot::CODES {
-            let slot = Slot::of_code(code);
+        for shift in 0..Slot::SHIFTS {
+            let slot = Slot::category(shift);
             let mut list = BTreeMap::new();
-            for split in splits.iter().filter(|split| slot.right(split.test)) {
-                *list.entry(split.tree).or_insert(u32::MAX) &= split.keep;
+            for cut in cuts.iter().filter(|cut| slot.right(cut.test)) {
+                *list.entry(cut.tree).or_insert(u32::MAX) &= cut.keep;
             }
             let place = lists.entry(list).or_insert_with_key(|list| {
                 let begin = self.cuts.len();
@@ -252,18 +290,8 @@ impl Block {
                 }
                 (begin, self.cuts.len())
             });
-            self.codes.push(*place);
+            self.shifts.push(*place);
         }
-    }
-}
-
-impl Cuts {
-    fn len(&self) -> u32 {
-        self.trees.len() as u32
-    }
-
-    fn push(&mut self, tree: u8, keep: u32) {
-        self.trees.push(tree);
-        self.keeps.push(keep);
+        by
     }
 }

@@ -39,20 +39,20 @@ impl Slot {
         test.wrapping_shl(self.shift as u32) < self.key
     }
 
-    /// How many different codes there are.
-    pub(crate) const CODES: usize = 1 + NO_CATEGORY as usize;
+    /// How many different shifts there are.
+    pub(crate) const SHIFTS: usize = 1 + NO_CATEGORY as usize;
 
-    /// A category as a number below [`CODES`](Self::CODES), whatever its order.
+    /// What tells one category from another: 0 for all from [`NO_CATEGORY`] on, 63 for the first.
     #[inline]
-    pub(crate) const fn code(self) -> usize {
-        self.shift as usize % Self::CODES
+    pub(crate) const fn shift(self) -> usize {
+        self.shift as usize % Self::SHIFTS
     }
 
-    /// The slot that has this code.
-    pub(crate) const fn of_code(code: usize) -> Self {
+    /// The category of this shift.
+    pub(crate) const fn category(shift: usize) -> Self {
         Self {
             key: 0,
-            shift: code as u64,
+            shift: shift as u64,
         }
     }
 }
@@ -113,11 +113,6 @@ impl Looks {
     pub(crate) fn is_category(&self, slot: usize) -> bool {
         let look = slot.checked_sub(1).and_then(|index| self.0.get(index));
         matches!(look, Some((Look::Category, _)))
-    }
-
-    /// How many slots there are.
-    pub(crate) fn slot_count(&self) -> usize {
-        1 + self.0.len()
     }
 
     /// What fills the slots.

@@ -48,11 +48,17 @@ impl Nodes {
 
     /// Adds the leaf values of rows to their sums: blocks of rows, one tree after the other for each, eight rows side by
     /// side. The rows are a multiple of [`LANES`].
-    pub(crate) fn add_rows(&self, of: &Slots, features: &[f64], sums: &mut [f64], scores: usize) {
+    pub(crate) fn add_rows(
+        &self,
+        prepared: &Slots,
+        features: &[f64],
+        sums: &mut [f64],
+        scores: usize,
+    ) {
         if features.is_empty() {
             return;
         }
-        let (columns, width) = (of.columns(), of.len());
+        let (columns, width) = (prepared.columns(), prepared.len());
         let groups = (BLOCK_SLOTS / (width * LANES)).clamp(1, BLOCK_ROWS / LANES);
         let mut slots = vec![[Slot::default(); LANES]; groups * width];
         let rows = groups * LANES;
@@ -60,7 +66,7 @@ impl Nodes {
         for (block, sums) in blocks.zip(sums.chunks_mut(rows * scores)) {
             for (index, row) in block.chunks_exact(columns).enumerate() {
                 let group = &mut slots[index / LANES * width..];
-                of.fill(row, |place, slot| group[place][index % LANES] = slot);
+                prepared.fill(row, |place, slot| group[place][index % LANES] = slot);
             }
             for (tree, root) in self.roots.iter().enumerate() {
                 let groups = slots.chunks_exact(width);
