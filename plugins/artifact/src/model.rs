@@ -10,6 +10,9 @@ const VERSION: u32 = 1;
 /// The name of the one input.
 const INPUT: &str = "features";
 
+/// Bytes of an artifact whose model is copied to lie together; of a larger one a prediction reads many pages anyway.
+const MAX_COPIED: usize = 1 << 20;
+
 /// What is known of a model apart from its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -35,7 +38,7 @@ struct Row {
 ///
 /// # Errors
 /// `BadArtifact` with what is wrong and at which byte; `BadSetting`.
-pub fn open<B>(
+pub fn open<B: Clone>(
     artifact: &[u8],
     settings: &Settings,
     family: &str,
@@ -51,6 +54,11 @@ pub fn open<B>(
             .between(0.0, 1.0)
             .or(*threshold)?;
     }
+    if artifact.len() > MAX_COPIED {
+        return Ok((model, body));
+    }
+    // What predictions read comes first.
+    let (body, model) = together(|| (body.clone(), model.clone()));
     Ok((model, body))
 }
 

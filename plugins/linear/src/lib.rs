@@ -14,7 +14,7 @@ pub struct LinearModel {
 }
 
 /// The weights.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Body {
     /// One for each score.
     intercepts: Vec<f64>,

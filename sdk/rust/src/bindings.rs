@@ -230,3 +230,16 @@ const fn datatype(datatype: tensor::Datatype) -> wit::Datatype {
         tensor::Datatype::Bytes => wit::Datatype::Bytes,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_exports_leave_what_they_return_on_the_page_of_the_block() {
+        let generated = include_str!("bindings/generated.rs");
+        assert!(generated.contains("crate::memory::result::<_RetArea>()"));
+        assert!(
+            !generated.contains("&raw mut _RET_AREA"),
+            "the sed above has not been run"
+        );
+    }
+}

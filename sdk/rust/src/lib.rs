@@ -93,6 +93,7 @@ mod tensor;
 pub use error::{InputFault, LoadError, PredictError};
 pub use foretell_sdk_macros::predictor;
 pub use inputs::{Inputs, Key, Rows};
+pub use memory::together;
 pub use outputs::Outputs;
 pub use settings::{Setting, SettingValue, Settings, Value};
 pub use signature::{
@@ -106,7 +107,7 @@ pub mod prelude {
     pub use crate::{
         ANY, Bounds, ByteStrings, Column, Datatype, Domain, Element, Example, Input, Inputs,
         LoadError, Output, Outputs, PredictError, Predictor, Promises, Role, Rows, SettingValue,
-        Settings, Signature, Tensor, Values, Vocabulary, predictor,
+        Settings, Signature, Tensor, Values, Vocabulary, predictor, together,
     };
 }
 
@@ -151,7 +152,7 @@ pub mod __private {
         settings: Vec<wit::Setting>,
     ) -> Result<&'static Loaded<M>, wit::LoadError> {
         let loaded = Loaded::load(artifact, &settings.into())?;
-        let loaded = Box::leak(Box::new(loaded));
+        let loaded = crate::together(|| Box::leak(Box::new(loaded)));
         crate::memory::loaded();
         Ok(loaded)
     }

@@ -1,10 +1,13 @@
-//! The memory that predictions use.
+//! Where a plugin's memory lies.
 //!
-//! A prediction pays for each page that it writes: the host restores the page before another prediction may see it, which
-//! costs more than many a model. The general allocator writes here and there, as `load` has left room, and keeps its lists
-//! in between. So what a prediction allocates comes from one small block, piece after piece, and once all pieces are freed
-//! the block is empty again. What does not fit comes from the general allocator, and so does everything until the model is
-//! loaded.
+//! A prediction pays for each page that it reads and, tenfold, for each that it writes: the host walks the ones and restores
+//! the others before another prediction may see them, which costs more than many a model. The general allocator writes here
+//! and there, as `load` has left room, and keeps its lists in between. So
+//!
+//! - what [`together`] allocates while the model is loaded lies in chunks of its own, and stays;
+//! - what a prediction allocates comes from one small block, piece after piece. Room is used again when the last piece is
+//!   freed, and all of it when no piece is left: after the call, in an instance that serves another;
+//! - everything else, and what does not fit, comes from the general allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
@@ -14,14 +17,34 @@ const PAGE: usize = 4096;
 /// Words for what an export returns beyond one number.
 const RESULT: usize = 16;
 /// Bytes of the block, four pages with what stands before it: room for the inputs and outputs of some dozens of rows.
-const BLOCK: usize = 4 * PAGE - size_of::<[usize; RESULT + 3]>();
+const BLOCK: usize = 4 * PAGE - size_of::<[usize; RESULT + 3]>() - size_of::<Chunks>();
+
+/// Bytes of a chunk: a page of WebAssembly, which is also as much as the kernel maps at the first read in it.
+const CHUNK: usize = 64 << 10;
 
 #[cfg_attr(target_arch = "wasm32", global_allocator)]
 static MEMORY: Memory = Memory::new();
 
+/// Calls `make`; what it allocates lies together and is never freed.
+///
+/// For what predictions read: `load` leaves it scattered among what it has freed, and a copy of it lies on as few pages as can
+/// be. A model that derives `Clone` ends its `load` by `Ok(together(|| model.clone()))`. Worth it for models of up to some
+/// MiB, of which a prediction reads most.
+///
+/// Natively this does nothing else than to call `make`.
+pub fn together<T>(make: impl FnOnce() -> T) -> T {
+    if cfg!(target_arch = "wasm32") {
+        MEMORY.together(make)
+    } else {
+        make()
+    }
+}
+
 /// From now on allocations come from the block.
 pub(crate) fn loaded() {
-    MEMORY.open();
+    if cfg!(target_arch = "wasm32") {
+        MEMORY.enter(Phase::Predicting);
+    }
 }
 
 /// Where the generated exports leave what they return, as a `T`: on the page that a prediction writes anyway.
@@ -34,39 +57,76 @@ pub(crate) const fn result<T>() -> *mut u8 {
     unsafe { (&raw mut (*MEMORY.0.get()).result).cast() }
 }
 
-/// The block, and the general allocator behind it.
+/// The chunks, the block, and the general allocator behind them.
 struct Memory(UnsafeCell<Block>);
+
+/// Where pieces come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The general allocator.
+    Loading,
+    /// The chunks.
+    Together,
+    /// The block.
+    Predicting,
+}
 
 /// On pages of its own, with what every prediction writes on the first of them.
 #[repr(C, align(4096))]
 struct Block {
-    open: bool,
+    phase: Phase,
     /// Bytes given out, from the front.
     used: usize,
     /// Pieces not freed.
     pieces: usize,
+    chunks: Chunks,
     result: [usize; RESULT],
     bytes: [u8; BLOCK],
 }
 
-// SAFETY: a plugin has one thread, as the host refuses WebAssembly's threads. Elsewhere the one block that is shared is
-// never used.
+#[derive(Debug, Clone, Copy)]
+struct Chunks {
+    /// Where the next piece of the last chunk may begin, and the bytes from there on.
+    next: *mut u8,
+    room: usize,
+    /// The addresses of all chunks, and of what lies between them.
+    low: usize,
+    high: usize,
+}
+
+// SAFETY: a plugin has one thread, as the host refuses WebAssembly's threads. Elsewhere nothing calls the one block that is
+// shared: `loaded` does nothing, and the generated exports are for plugins.
 unsafe impl Sync for Memory {}
 
 impl Memory {
     const fn new() -> Self {
         Self(UnsafeCell::new(Block {
-            open: false,
+            phase: Phase::Loading,
             used: 0,
             pieces: 0,
+            chunks: Chunks {
+                next: ptr::null_mut(),
+                room: 0,
+                low: usize::MAX,
+                high: 0,
+            },
             result: [0; RESULT],
             bytes: [0; BLOCK],
         }))
     }
 
-    fn open(&self) {
+    /// Returns the phase before.
+    fn enter(&self, phase: Phase) -> Phase {
         // SAFETY: there is one thread, and no reference to the block.
-        unsafe { (*self.0.get()).open = true }
+        unsafe { ptr::replace(&raw mut (*self.0.get()).phase, phase) }
+    }
+
+    fn together<T>(&self, make: impl FnOnce() -> T) -> T {
+        // A panic ends the plugin, so that nothing is left to put back then.
+        let before = self.enter(Phase::Together);
+        let made = make();
+        self.enter(before);
+        made
     }
 
     /// Where the block's bytes begin.
@@ -80,6 +140,54 @@ impl Memory {
         let place = piece.addr().wrapping_sub(self.start().addr());
         (place < BLOCK).then_some(place)
     }
+
+    /// Whether a piece lies in a chunk. One of the general allocator between two chunks is taken for such, and never freed.
+    fn is_kept(&self, piece: *const u8) -> bool {
+        // SAFETY: there is one thread, and no reference to the block.
+        let Chunks { low, high, .. } = unsafe { (*self.0.get()).chunks };
+        (low..high).contains(&piece.addr())
+    }
+
+    /// A piece of the last chunk, or of a new one.
+    fn keep(&self, layout: Layout) -> Option<*mut u8> {
+        // SAFETY: there is one thread, and no reference to the block.
+        let chunks = unsafe { &raw mut (*self.0.get()).chunks };
+        // SAFETY: as above. A piece lies in its chunk, because `room` is what is left of it, and pieces do not overlap, because
+        // `next` moves to the end of each.
+        unsafe {
+            let mut pad = (*chunks).next.align_offset(layout.align());
+            if pad.checked_add(layout.size())? > (*chunks).room {
+                let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
+                let chunk = grow(bytes)?;
+                *chunks = Chunks {
+                    next: chunk,
+                    room: bytes,
+                    low: (*chunks).low.min(chunk.addr()),
+                    high: (*chunks).high.max(chunk.addr() + bytes),
+                };
+                pad = 0;
+            }
+            let piece = (*chunks).next.add(pad);
+            (*chunks).next = piece.add(layout.size());
+            (*chunks).room -= pad + layout.size();
+            Some(piece)
+        }
+    }
+}
+
+/// A new chunk, aligned to [`CHUNK`].
+#[cfg(target_arch = "wasm32")]
+fn grow(bytes: usize) -> Option<*mut u8> {
+    let page = core::arch::wasm32::memory_grow::<0>(bytes / CHUNK);
+    (page != usize::MAX).then(|| ptr::without_provenance_mut(page * CHUNK))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn grow(bytes: usize) -> Option<*mut u8> {
+    let layout = Layout::from_size_align(bytes, CHUNK).ok()?;
+    // SAFETY: its size is not zero: no piece is empty.
+    let chunk = unsafe { System.alloc(layout) };
+    (!chunk.is_null()).then_some(chunk)
 }
 
 // SAFETY: pieces of the block do not overlap, because each begins at or after `used` and moves it to its own end, and
@@ -91,7 +199,12 @@ unsafe impl GlobalAlloc for Memory {
         let block = self.0.get();
         // SAFETY: as above.
         unsafe {
-            if (*block).open {
+            if (*block).phase == Phase::Together
+                && let Some(piece) = self.keep(layout)
+            {
+                return piece;
+            }
+            if (*block).phase == Phase::Predicting {
                 let start = self.start();
                 let place = (*block).used + start.add((*block).used).align_offset(layout.align());
                 if place <= BLOCK && layout.size() <= BLOCK - place {
@@ -108,6 +221,9 @@ unsafe impl GlobalAlloc for Memory {
         let block = self.0.get();
         // SAFETY: as above; a piece of the block was counted when it was given out.
         unsafe {
+            if self.is_kept(piece) {
+                return;
+            }
             let Some(place) = self.place(piece) else {
                 return System.dealloc(piece, layout);
             };
@@ -125,12 +241,23 @@ unsafe impl GlobalAlloc for Memory {
         // SAFETY: as above; the sum of place and size cannot overflow where size is at most what is left, and a new piece
         // does not overlap with the old one, which is not freed yet.
         unsafe {
-            let Some(place) = self.place(piece) else {
-                return System.realloc(piece, layout, size);
-            };
-            if place + layout.size() == (*block).used && size <= BLOCK - place {
-                (*block).used = place + size;
-                return piece;
+            match self.place(piece) {
+                Some(place) => {
+                    let last = place + layout.size() == (*block).used;
+                    if last && size <= BLOCK - place {
+                        (*block).used = place + size;
+                        return piece;
+                    }
+                    if size <= layout.size() {
+                        return piece;
+                    }
+                }
+                None if self.is_kept(piece) => {
+                    if size <= layout.size() {
+                        return piece;
+                    }
+                }
+                None => return System.realloc(piece, layout, size),
             }
             let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !new.is_null() {
@@ -148,7 +275,7 @@ mod tests {
 
     fn open() -> Memory {
         let memory = Memory::new();
-        memory.open();
+        memory.enter(Phase::Predicting);
         memory
     }
 
@@ -163,7 +290,7 @@ mod tests {
         unsafe {
             let piece = memory.alloc(layout(8, 8));
             assert_eq!(memory.place(piece), None);
-            memory.open();
+            memory.enter(Phase::Predicting);
             memory.dealloc(piece, layout(8, 8));
         }
     }
@@ -184,6 +311,47 @@ mod tests {
             memory.dealloc(second, layout(16, 8));
             memory.dealloc(third, layout(1, 1));
             assert_eq!(at(memory.alloc(layout(5, 1))), at(first));
+        }
+    }
+
+    #[test]
+    fn what_is_made_together_follows_each_other_and_is_never_freed() {
+        let memory = Memory::new();
+        // SAFETY: each piece is freed or moved once, with its layout, and read and written within it.
+        unsafe {
+            let before = memory.alloc(layout(8, 8));
+            let (first, second, large) = memory.together(|| {
+                let first = memory.alloc(layout(3, 1));
+                first.copy_from(b"abc".as_ptr(), 3);
+                memory.dealloc(memory.alloc(layout(5, 1)), layout(5, 1));
+                let second = memory.alloc(layout(16, 16));
+                (first, second, memory.alloc(layout(CHUNK + 1, 8)))
+            });
+            assert!(!memory.is_kept(before));
+            assert_eq!(second.addr() - first.addr(), 16);
+            assert_eq!(large.addr() % CHUNK, 0);
+            large.write_bytes(1, CHUNK + 1);
+            // Not together any more: a kept piece that grows moves away.
+            let grown = memory.realloc(first, layout(3, 1), 30);
+            assert_eq!(std::slice::from_raw_parts(grown, 3), b"abc");
+            assert!(!memory.is_kept(grown));
+            memory.dealloc(grown, layout(30, 1));
+            memory.dealloc(large, layout(CHUNK + 1, 8));
+            memory.dealloc(before, layout(8, 8));
+        }
+    }
+
+    #[test]
+    fn a_piece_shrinks_where_it_is() {
+        let memory = open();
+        // SAFETY: each piece is freed once, with its layout.
+        unsafe {
+            let vector = memory.alloc(layout(64, 8));
+            let last = memory.alloc(layout(64, 8));
+            assert_eq!(memory.realloc(vector, layout(64, 8), 8), vector);
+            assert_eq!(memory.realloc(last, layout(64, 8), 8), last);
+            memory.dealloc(vector, layout(8, 8));
+            memory.dealloc(last, layout(8, 8));
         }
     }
 

@@ -25,7 +25,7 @@ impl<M: Predictor> Loaded<M> {
         let model = loaded?;
         settings.finish()?;
         let inputs = model.describe().inputs;
-        let names = inputs.into_iter().map(|input| input.name).collect();
+        let names = crate::together(|| inputs.iter().map(|input| input.name.clone()).collect());
         Ok(Self { model, names })
     }
 
