@@ -22,6 +22,9 @@ const BLOCK: usize = 4 * PAGE - size_of::<[usize; RESULT + 3]>() - size_of::<Chu
 /// Bytes of a chunk: a page of WebAssembly, which is also as much as the kernel maps at the first read in it.
 const CHUNK: usize = 64 << 10;
 
+/// Chunks that do not follow each other, at most: the general allocator may take memory in between.
+const RANGES: usize = 4;
+
 #[cfg_attr(target_arch = "wasm32", global_allocator)]
 static MEMORY: Memory = Memory::new();
 
@@ -31,7 +34,7 @@ static MEMORY: Memory = Memory::new();
 /// be. A model that derives `Clone` ends its `load` by `Ok(together(|| model.clone()))`. Worth it for models of up to some
 /// MiB, of which a prediction reads most.
 ///
-/// Natively this does nothing else than to call `make`.
+/// Natively, and once the model is loaded, this does nothing else than to call `make`.
 pub fn together<T>(make: impl FnOnce() -> T) -> T {
     if cfg!(target_arch = "wasm32") {
         MEMORY.together(make)
@@ -89,9 +92,8 @@ struct Chunks {
     /// Where the next piece of the last chunk may begin, and the bytes from there on.
     next: *mut u8,
     room: usize,
-    /// The addresses of all chunks, and of what lies between them.
-    low: usize,
-    high: usize,
+    /// The addresses of all chunks, first and behind the last; those that follow each other are one.
+    ranges: [(usize, usize); RANGES],
 }
 
 // SAFETY: a plugin has one thread, as the host refuses WebAssembly's threads. Elsewhere nothing calls the one block that is
@@ -107,8 +109,7 @@ impl Memory {
             chunks: Chunks {
                 next: ptr::null_mut(),
                 room: 0,
-                low: usize::MAX,
-                high: 0,
+                ranges: [(0, 0); RANGES],
             },
             result: [0; RESULT],
             bytes: [0; BLOCK],
@@ -122,8 +123,11 @@ impl Memory {
     }
 
     fn together<T>(&self, make: impl FnOnce() -> T) -> T {
-        // A panic ends the plugin, so that nothing is left to put back then.
         let before = self.enter(Phase::Together);
+        if before == Phase::Predicting {
+            self.enter(before);
+        }
+        // A panic ends the plugin, so that nothing is left to put back then.
         let made = make();
         self.enter(before);
         made
@@ -141,35 +145,39 @@ impl Memory {
         (place < BLOCK).then_some(place)
     }
 
-    /// Whether a piece lies in a chunk. One of the general allocator between two chunks is taken for such, and never freed.
+    /// Whether a piece lies in a chunk.
     fn is_kept(&self, piece: *const u8) -> bool {
         // SAFETY: there is one thread, and no reference to the block.
-        let Chunks { low, high, .. } = unsafe { (*self.0.get()).chunks };
-        (low..high).contains(&piece.addr())
+        let ranges = unsafe { (*self.0.get()).chunks.ranges };
+        ranges
+            .iter()
+            .any(|(low, high)| (*low..*high).contains(&piece.addr()))
     }
 
-    /// A piece of the last chunk, or of a new one.
+    /// A piece of the last chunk, or of a new one; `None` where there can be no new one.
     fn keep(&self, layout: Layout) -> Option<*mut u8> {
-        // SAFETY: there is one thread, and no reference to the block.
-        let chunks = unsafe { &raw mut (*self.0.get()).chunks };
-        // SAFETY: as above. A piece lies in its chunk, because `room` is what is left of it, and pieces do not overlap, because
-        // `next` moves to the end of each.
-        unsafe {
-            let mut pad = (*chunks).next.align_offset(layout.align());
-            if pad.checked_add(layout.size())? > (*chunks).room {
-                let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
-                let chunk = grow(bytes)?;
-                *chunks = Chunks {
-                    next: chunk,
-                    room: bytes,
-                    low: (*chunks).low.min(chunk.addr()),
-                    high: (*chunks).high.max(chunk.addr() + bytes),
-                };
-                pad = 0;
+        // SAFETY: there is one thread, and this is the only reference to a part of the block.
+        let chunks = unsafe { &mut (*self.0.get()).chunks };
+        let mut pad = chunks.next.align_offset(layout.align());
+        if pad.checked_add(layout.size())? > chunks.room {
+            if layout.align() > CHUNK {
+                return None;
             }
-            let piece = (*chunks).next.add(pad);
-            (*chunks).next = piece.add(layout.size());
-            (*chunks).room -= pad + layout.size();
+            let free = chunks.ranges.iter().position(|range| *range == (0, 0))?;
+            let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
+            let chunk = grow(bytes)?;
+            let (low, high) = (chunk.addr(), chunk.addr().checked_add(bytes)?);
+            match chunks.ranges.iter_mut().find(|range| range.1 == low) {
+                Some(range) => range.1 = high,
+                None => chunks.ranges[free] = (low, high),
+            }
+            (chunks.next, chunks.room, pad) = (chunk, bytes, 0);
+        }
+        // SAFETY: a piece lies in its chunk, because `room` is what is left of it.
+        unsafe {
+            let piece = chunks.next.add(pad);
+            chunks.next = piece.add(layout.size());
+            chunks.room -= pad + layout.size();
             Some(piece)
         }
     }
@@ -192,8 +200,9 @@ fn grow(bytes: usize) -> Option<*mut u8> {
 
 // SAFETY: pieces of the block do not overlap, because each begins at or after `used` and moves it to its own end, and
 // `used` goes back only to the begin of the last piece, when that is freed, and to 0, when none is left. They lie in the
-// block, because `used` never passes its end, and begin at a multiple of their alignment. Everything else is the general
-// allocator's, told apart by its address. No reference into the block is ever made here, and there is one thread.
+// block, because `used` never passes its end, and begin at a multiple of their alignment. Those of a chunk are never freed and
+// follow each other. Everything else is the general allocator's, told apart by its address. No reference into the block's
+// bytes is ever made here, and there is one thread.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let block = self.0.get();
@@ -221,11 +230,11 @@ unsafe impl GlobalAlloc for Memory {
         let block = self.0.get();
         // SAFETY: as above; a piece of the block was counted when it was given out.
         unsafe {
-            if self.is_kept(piece) {
-                return;
-            }
             let Some(place) = self.place(piece) else {
-                return System.dealloc(piece, layout);
+                if !self.is_kept(piece) {
+                    System.dealloc(piece, layout);
+                }
+                return;
             };
             (*block).pieces -= 1;
             if (*block).pieces == 0 {
@@ -331,6 +340,11 @@ mod tests {
             assert_eq!(second.addr() - first.addr(), 16);
             assert_eq!(large.addr() % CHUNK, 0);
             large.write_bytes(1, CHUNK + 1);
+            // Twice as large as a chunk, so that the general allocator takes it from elsewhere; and another chunk.
+            let between = memory.alloc(layout(2 * CHUNK, 8));
+            let third = memory.together(|| memory.alloc(layout(CHUNK, 8)));
+            assert!(memory.is_kept(third) && !memory.is_kept(between));
+            memory.dealloc(between, layout(2 * CHUNK, 8));
             // Not together any more: a kept piece that grows moves away.
             let grown = memory.realloc(first, layout(3, 1), 30);
             assert_eq!(std::slice::from_raw_parts(grown, 3), b"abc");
@@ -338,6 +352,11 @@ mod tests {
             memory.dealloc(grown, layout(30, 1));
             memory.dealloc(large, layout(CHUNK + 1, 8));
             memory.dealloc(before, layout(8, 8));
+            // What a prediction allocates is never kept.
+            memory.enter(Phase::Predicting);
+            let piece = memory.together(|| memory.alloc(layout(8, 8)));
+            assert_eq!(memory.place(piece), Some(0));
+            memory.dealloc(piece, layout(8, 8));
         }
     }
 
