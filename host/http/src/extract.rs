@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use foretell_predict::{Call, Credentials};
-use foretell_types::RequestId;
+use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Uri, request};
 use warp::{Filter, Rejection};
 
 use crate::body::{Body, Patience};
-use crate::text::percent_decoded;
+use crate::reply::Failure;
+use crate::text::{percent_decoded, shown};
 
 /// Names a request in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,12 +88,29 @@ impl Head {
 
     /// The first value of a query parameter.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
-        let pairs = self.query.as_deref()?.split('&');
-        let mut values = pairs.filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then_some(value)
-        });
-        values.next().map(percent_decoded)
+        let mut values = self.queries().filter(|(key, _)| *key == name);
+        values.next().map(|(_, value)| percent_decoded(value))
+    }
+
+    /// Refuses a query parameter of another name: who mistypes `version` must not get an answer from another one.
+    pub(crate) fn only_query(&self, name: &str) -> Result<(), Failure> {
+        match self.queries().find(|(key, _)| *key != name) {
+            None => Ok(()),
+            Some((key, _)) => Err(Failure::new(
+                ErrorKind::InvalidInput,
+                format!(
+                    "unknown query parameter `{}`; this path has only `{name}`",
+                    shown(&percent_decoded(key))
+                ),
+            )),
+        }
+    }
+
+    fn queries(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.query.as_deref().unwrap_or_default().split('&');
+        pairs
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 }
 

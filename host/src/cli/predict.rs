@@ -1,6 +1,7 @@
 //! `predict MODEL JSON|@FILE|-`.
 
 use std::io::Read;
+use std::path::Path;
 
 use clap::Args;
 use foretell_types::{ModelName, ModelVersion};
@@ -61,9 +62,14 @@ fn read(given: &str) -> Result<Value, Failure> {
         (given.to_owned(), "the record")
     };
     serde_json::from_str(&text).map_err(|error| {
+        let advice = if Path::new(given).is_file() {
+            format!("to send the file of this name, write @{given}")
+        } else {
+            "give one such as '{\"age\": 49}'".to_owned()
+        };
         Failure::new(
             Exit::Data,
-            format_args!("{source} is not JSON ({error}); give one such as '{{\"age\": 49}}'"),
+            format_args!("{source} is not JSON ({error}); {advice}"),
         )
     })
 }
@@ -115,5 +121,14 @@ mod tests {
         for (given, exit) in [("{age: 49}", Exit::Data), ("@/no/such/file", Exit::NoInput)] {
             assert_eq!(read(given).unwrap_err().exit, exit, "{given}");
         }
+    }
+
+    #[test]
+    fn who_forgets_the_sign_before_a_files_name_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = file.path().display().to_string();
+        let failure = read(&name).unwrap_err();
+        let advice = format!("write @{name}");
+        assert!(failure.to_string().contains(&advice), "{failure}");
     }
 }

@@ -75,11 +75,16 @@ impl Signature {
         for (name, _) in record {
             let mut known = self.feature_names();
             if !known.any(|feature| feature == name) {
-                let hint = nearest(name, self.feature_names())
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let hint = match nearest(name, self.feature_names()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        let features: Vec<_> = self.feature_names().collect();
+                        format!("the model has {}", list(&features))
+                    }
+                };
                 return Err(Mismatch::new(
                     ErrorKind::UnknownFeature,
-                    format!("unknown feature `{}`{place}{hint}", shown(name)),
+                    format!("unknown feature `{}`{place}; {hint}", shown(name)),
                 ));
             }
         }
@@ -396,7 +401,7 @@ mod tests {
             (
                 record(&[job.clone(), ("zzzzzz", Value::Whole(1))]),
                 ErrorKind::UnknownFeature,
-                "unknown feature `zzzzzz`",
+                "unknown feature `zzzzzz`; the model has `age`, `job`",
             ),
             (
                 record(&[("job", text("service"))]),

@@ -28,6 +28,7 @@ async fn predict(app: App, request: Request, model: Segment) -> Handled {
     if head.method != Method::POST {
         return Err(Failure::method(&head, "POST"));
     }
+    head.only_query("version")?;
     let model = ModelRef::parse(&model.0, head.query("version").as_deref())?;
     let mut form = api::Form::One;
     let body = JsonBody::new(request, |body, signature| {

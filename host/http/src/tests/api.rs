@@ -161,6 +161,13 @@ async fn calls_go_where_traffic_is_sent() {
             .json()["version"],
         "1"
     );
+    let mistyped = host
+        .post("/api/predict/people?verson=1", &key, r#"{"age":1}"#)
+        .await;
+    assert_eq!(
+        (mistyped.status, &mistyped.json()["code"]),
+        (400, &json!("invalid_input"))
+    );
     for (body, status, code) in [
         (r#"{"active":"3"}"#, 404, "not_found"),
         (

@@ -18,7 +18,8 @@ use crate::{Call, Clock, Credentials, PredictError};
 /// Keys kept in memory, at most; beyond that all are dropped and read again.
 const MAX_KNOWN: usize = 100_000;
 
-const NO_KEY: &str = "no API key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+const NO_KEY: &str =
+    "no API key: send it as `Authorization: Bearer KEY`, with that word, or as `X-API-Key: KEY`";
 const MISTYPED: &str = "the API key is mistyped: its checksum does not match";
 const UNKNOWN: &str = "the API key is unknown";
 const REVOKED: &str = "the API key is revoked";
