@@ -401,7 +401,7 @@ mod tests {
             (
                 record(&[job.clone(), ("zzzzzz", Value::Whole(1))]),
                 ErrorKind::UnknownFeature,
-                "unknown feature `zzzzzz`; the model has `age`, `job`",
+                "unknown feature `zzzzzz`; the model has `age`, `job`, `senior`",
             ),
             (
                 record(&[("job", text("service"))]),

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -26,6 +27,10 @@ use crate::{HttpConfig, Peer, Routes};
 
 /// How long a caller may go on sending what nobody reads, so that it finds the answer that came before.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes of a body that may be left unread without ending the connection: it has come with its head, and hyper passes over
+/// it.
+const SMALL_BODY_BYTES: u64 = 4 << 10;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -50,11 +55,19 @@ pub(super) async fn run(
         shared.requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         body_was_read.store(request.body().is_end_stream(), Ordering::Relaxed);
+        let size = request.body().size_hint().upper();
+        let is_small = size.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let was_read = Arc::clone(&body_was_read);
         let request = request.map(|body| Noted { body, was_read });
         let (routes, pace) = (shared.routes.clone(), Arc::clone(&pace));
+        let body_was_read = Arc::clone(&body_was_read);
         Box::pin(async move {
-            let response = routes.answer(request).await;
+            let mut response = routes.answer(request).await;
+            if !is_small && !body_was_read.load(Ordering::Relaxed) {
+                // The connection ends here: who is not told would send its next request into nowhere.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
             Ok::<_, Infallible>(response.map(|body| Tracked { body, pace }))
         })
     });

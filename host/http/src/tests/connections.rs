@@ -292,6 +292,27 @@ async fn a_refused_body_does_not_hide_the_refusal() {
 }
 
 #[tokio::test]
+async fn an_answer_says_that_the_connection_ends_if_a_body_is_left_unread() {
+    let host = Host::start().await;
+    let mut stream = host.connect().await;
+    let refused = |bytes: usize| {
+        let body = "x".repeat(bytes);
+        format!(
+            "POST /api/predict/people HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n{body}"
+        )
+    };
+    for (bytes, connection) in [(2, None), (2, None), (100_000, Some("close"))] {
+        stream.write_all(refused(bytes).as_bytes()).await.unwrap();
+        let reply = one_response(&mut stream).await;
+        assert_eq!(
+            (reply.status, reply.header("connection")),
+            (401, connection)
+        );
+    }
+    assert_eq!(read_to_close(&mut stream).await, b"");
+}
+
+#[tokio::test]
 async fn requests_follow_each_other_on_one_connection() {
     let host = Host::start().await;
     let mut stream = host.connect().await;
