@@ -16,10 +16,12 @@ use std::ptr;
 const PAGE: usize = 4096;
 /// Words for what an export returns beyond one number.
 const RESULT: usize = 16;
-/// Bytes of the block, four pages with what stands before it: room for the inputs and outputs of some dozens of rows.
-const BLOCK: usize = 4 * PAGE - size_of::<[usize; RESULT + 3]>() - size_of::<Chunks>();
-
-/// Bytes of a chunk: a page of WebAssembly, which is also as much as the kernel maps at the first read in it.
+/// Bytes of the block, two pages with what stands before it: room for the inputs and outputs of some dozens of rows.
+const BLOCK: usize = 2 * PAGE - size_of::<[usize; RESULT + 3]>() - size_of::<Chunks>();
+/// Bytes of the first chunk, which lies behind the block: a small model, the block and the statics of most plugins share the
+/// 64 KiB that the kernel maps at the first read in them.
+const NEAR: usize = 8 * PAGE;
+/// Bytes of any other chunk: a page of WebAssembly.
 const CHUNK: usize = 64 << 10;
 
 /// Chunks that do not follow each other, at most: the general allocator may take memory in between.
@@ -85,6 +87,7 @@ struct Block {
     chunks: Chunks,
     result: [usize; RESULT],
     bytes: [u8; BLOCK],
+    near: [u8; NEAR],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +116,7 @@ impl Memory {
             },
             result: [0; RESULT],
             bytes: [0; BLOCK],
+            near: [0; NEAR],
         }))
     }
 
@@ -164,8 +168,13 @@ impl Memory {
                 return None;
             }
             let free = chunks.ranges.iter().position(|range| *range == (0, 0))?;
-            let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
-            let chunk = grow(bytes)?;
+            let (chunk, bytes) = if free == 0 && layout.size() <= NEAR && layout.align() <= PAGE {
+                // SAFETY: the pointer is that of a live block, and no reference is made.
+                (unsafe { (&raw mut (*self.0.get()).near).cast() }, NEAR)
+            } else {
+                let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
+                (grow(bytes)?, bytes)
+            };
             let (low, high) = (chunk.addr(), chunk.addr().checked_add(bytes)?);
             match chunks.ranges.iter_mut().find(|range| range.1 == low) {
                 Some(range) => range.1 = high,
@@ -338,7 +347,7 @@ mod tests {
             });
             assert!(!memory.is_kept(before));
             assert_eq!(second.addr() - first.addr(), 16);
-            assert_eq!(large.addr() % CHUNK, 0);
+            assert_eq!((second.addr() % PAGE, large.addr() % CHUNK), (16, 0));
             large.write_bytes(1, CHUNK + 1);
             // Twice as large as a chunk, so that the general allocator takes it from elsewhere; and another chunk.
             let between = memory.alloc(layout(2 * CHUNK, 8));
