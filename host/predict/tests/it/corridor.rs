@@ -1,0 +1,162 @@
+//! The way of a prediction.
+
+use std::time::Duration;
+
+use foretell_predict::{Call, Credentials, Inputs, Limits, ModelRef};
+use foretell_types::ErrorKind;
+use foretell_types::record::Value;
+use foretell_types::run::RunError;
+
+use crate::house::{House, OPERATOR, Ready, Untouched, call, on, vector};
+
+#[tokio::test]
+async fn a_pushed_model_answers_its_tenant_and_nobody_else() {
+    let house = House::build().await;
+    let (own, other) = (
+        house.tenant("a", &["infer", "models"]).await,
+        house.tenant("b", &["infer"]).await,
+    );
+    assert!(house.push(&own, "m", "1", b"one").await.unwrap());
+    assert_eq!(
+        house.predict(&call(&own), "m", None, 21.0).await.unwrap(),
+        42.0
+    );
+    assert_eq!(
+        house
+            .predict(&on(OPERATOR, "a"), "m", Some("1"), 1.0)
+            .await
+            .unwrap(),
+        2.0
+    );
+    let foreign = house
+        .predict(&call(&other), "m", None, 1.0)
+        .await
+        .unwrap_err();
+    let absent = house
+        .predict(&call(&other), "m", None, 1.0)
+        .await
+        .unwrap_err();
+    assert_eq!(foreign.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        foreign.to_string(),
+        absent.to_string(),
+        "another tenant's model looks like none"
+    );
+    assert_eq!(
+        house.kind(&on(&other, "a"), "m", None, 1.0).await,
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        house.kind(&call(OPERATOR), "m", None, 1.0).await,
+        ErrorKind::TenantRequired
+    );
+    assert_eq!(
+        house.kind(&on(OPERATOR, "nobody"), "m", None, 1.0).await,
+        ErrorKind::NotFound
+    );
+}
+
+#[tokio::test]
+async fn the_body_of_a_refused_caller_is_never_read() {
+    let house = House::build().await;
+    let only_models = house.tenant("a", &["models"]).await;
+    let model = ModelRef::parse("m", None).unwrap();
+    let none = Call {
+        credentials: Credentials::default(),
+        ..call("")
+    };
+    for (call, expected) in [
+        (none, ErrorKind::Unauthenticated),
+        (call("ftl_live_mistyped"), ErrorKind::Unauthenticated),
+        (
+            call("some-unknown-operator-key"),
+            ErrorKind::Unauthenticated,
+        ),
+        (call(&only_models), ErrorKind::Forbidden),
+    ] {
+        let error = house
+            .predictor
+            .predict(&call, &model, Untouched)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_the_plugin_returns_is_held_against_its_signature() {
+    let house = House::build().await;
+    let key = house.tenant("a", &["infer", "models"]).await;
+    house.push(&key, "m", "1", b"one").await.unwrap();
+    let plans = [
+        (Ok(vec![]), ErrorKind::PluginContract),
+        (Ok(vec![vector(&[1.0, 2.0])]), ErrorKind::PluginContract),
+        (Err(RunError::Stack), ErrorKind::StackOverflow),
+        (
+            Err(RunError::Deadline {
+                deadline: Duration::from_millis(5),
+            }),
+            ErrorKind::DeadlineExceeded,
+        ),
+        (
+            Err(RunError::Trapped("a secret of the owner".into())),
+            ErrorKind::PluginTrapped,
+        ),
+    ];
+    for (plan, expected) in plans {
+        *house.runner.plan.lock().unwrap() = Some(plan);
+        let error = house
+            .predict(&call(&key), "m", None, 1.0)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), expected);
+        assert!(
+            !error.to_string().contains("secret"),
+            "the caller is not told what the log is told: {error}"
+        );
+    }
+    assert_eq!(
+        house.predictor.under_way(),
+        0,
+        "every permit was given back"
+    );
+}
+
+#[tokio::test]
+async fn more_rows_than_the_version_takes_are_refused() {
+    let house = House::with(Limits {
+        default_max_rows: 2,
+        ..Limits::default()
+    })
+    .await;
+    let key = house.tenant("a", &["infer", "models"]).await;
+    house.push(&key, "m", "1", b"one").await.unwrap();
+    let rows = |count| {
+        Ready(Some(Inputs::Records(vec![
+            vec![(
+                "x".into(),
+                Value::Whole(1)
+            )];
+            count
+        ])))
+    };
+    let model = ModelRef::parse("m", None).unwrap();
+    assert_eq!(
+        house
+            .predictor
+            .predict(&call(&key), &model, rows(2))
+            .await
+            .unwrap()
+            .credits(),
+        2
+    );
+    let error = house
+        .predictor
+        .predict(&call(&key), &model, rows(3))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "3 rows are given, this version takes at most 2 in one request; send fewer"
+    );
+}

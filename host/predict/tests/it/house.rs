@@ -1,0 +1,328 @@
+//! A server of memory stores, with a compiler and a runner that answer by plan.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use foretell_predict::key::Pepper;
+use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
+use foretell_predict::{
+    Call, Clock, Credentials, Identity, Inputs, Limits, Manager, ModelRef, Payload, PredictError,
+    Predictor, Registry,
+};
+use foretell_store::Stores;
+use foretell_types::compile::{
+    CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
+};
+use foretell_types::record::Value;
+use foretell_types::run::{RunCall, RunError, RunOutcome, Runner, Usage};
+use foretell_types::signature::{Bounds, Column, Domain, Example, Input, Output, Promises, Role};
+use foretell_types::{
+    Datatype, Elements, ErrorKind, RequestId, Signature, TenantId, Tensor, VersionDigest,
+};
+
+pub(crate) const DAY_MS: i64 = 86_400_000;
+pub(crate) const OPERATOR: &str = "operator-key-of-these-tests";
+
+/// A server without transport and engine.
+pub(crate) struct House {
+    pub(crate) predictor: Predictor,
+    pub(crate) manager: Manager,
+    pub(crate) stores: Stores,
+    pub(crate) compiler: Arc<PlannedCompiler>,
+    pub(crate) runner: Arc<PlannedRunner>,
+    pub(crate) now: Arc<AtomicI64>,
+    _dir: tempfile::TempDir,
+}
+
+/// Refuses plugins that begin with `bad`; counts how often it was asked.
+#[derive(Default)]
+pub(crate) struct PlannedCompiler {
+    pub(crate) asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Compiler for PlannedCompiler {
+    async fn prepare(
+        &self,
+        upload: &Upload,
+        _: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Prepared, CompileError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let plugin = std::fs::read(&upload.plugin_file).unwrap();
+        if plugin.starts_with(b"bad") {
+            return Err(CompileError::Refused(vec![Refusal::new(
+                RefusalCode::NotWasm,
+                "plugin",
+                "no wasm",
+            )]));
+        }
+        Ok(Prepared {
+            signature: doubler(),
+            snapshot: plugin.clone(),
+            code: plugin,
+        })
+    }
+}
+
+/// Doubles, or does what the next plan says.
+#[derive(Default)]
+pub(crate) struct PlannedRunner {
+    pub(crate) plan: Mutex<Option<Result<Vec<Tensor>, RunError>>>,
+    pub(crate) forgotten: Mutex<Vec<(TenantId, VersionDigest)>>,
+    pub(crate) ran: Mutex<Vec<VersionDigest>>,
+}
+
+#[async_trait]
+impl Runner for PlannedRunner {
+    async fn run(&self, call: RunCall) -> RunOutcome {
+        self.ran.lock().unwrap().push(call.version);
+        let result = self.plan.lock().unwrap().take().unwrap_or_else(|| {
+            let Elements::Fp64(values) = call.inputs.inputs()[0].elements() else {
+                panic!("FP64 was checked")
+            };
+            Ok(vec![vector(
+                &values.iter().map(|value| value * 2.0).collect::<Vec<_>>(),
+            )])
+        });
+        RunOutcome {
+            result,
+            usage: Usage::default(),
+        }
+    }
+
+    fn forget(&self, tenant: &TenantId, version: &VersionDigest) {
+        self.forgotten
+            .lock()
+            .unwrap()
+            .push((tenant.clone(), *version));
+    }
+}
+
+pub(crate) fn vector(values: &[f64]) -> Tensor {
+    Tensor::new(vec![values.len() as u32], Elements::Fp64(values.to_vec())).unwrap()
+}
+
+pub(crate) fn doubler() -> Signature {
+    let column = Column {
+        name: "x".into(),
+        doc: String::new(),
+        domain: Domain::Real(Bounds {
+            min: 0.0,
+            max: 100.0,
+        }),
+        absent: None,
+    };
+    Signature {
+        doc: "twice as much".into(),
+        inputs: vec![Input {
+            name: "features".into(),
+            doc: String::new(),
+            datatype: Datatype::Fp64,
+            shape: vec![-1, 1],
+            columns: vec![column],
+        }],
+        outputs: vec![Output {
+            name: "y".into(),
+            doc: String::new(),
+            datatype: Datatype::Fp64,
+            shape: vec![-1],
+            role: Role::Prediction,
+            classes: vec![],
+        }],
+        examples: vec![Example {
+            name: "one".into(),
+            inputs: vec![],
+            outputs: vec![],
+            tolerance: 0.0,
+        }],
+        promises: Promises::default(),
+    }
+}
+
+impl House {
+    pub(crate) async fn build() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    pub(crate) async fn with(limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = foretell_store::open("memory:", dir.path(), 1).unwrap();
+        let now = Arc::new(AtomicI64::new(1_000 * DAY_MS));
+        let clock = {
+            let now = Arc::clone(&now);
+            Clock::from_fn(move || now.load(Ordering::Relaxed))
+        };
+        let identity = Arc::new(Identity::new(
+            Arc::clone(&stores.keys),
+            Arc::clone(&stores.tenants),
+            Pepper::new(&[7; 32]),
+            clock,
+        ));
+        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
+        let runner = Arc::new(PlannedRunner::default());
+        let compiler = Arc::new(PlannedCompiler::default());
+        let manager = Manager::new(ManagerParts {
+            identity: Arc::clone(&identity),
+            registry: Arc::clone(&registry),
+            tenants: Arc::clone(&stores.tenants),
+            keys: Arc::clone(&stores.keys),
+            models: Arc::clone(&stores.models),
+            blobs: Arc::clone(&stores.blobs),
+            compiler: Arc::clone(&compiler) as _,
+            runner: Arc::clone(&runner) as _,
+            limits: limits.clone(),
+            upload_dir: dir.path().to_path_buf(),
+        });
+        let predictor = Predictor::new(identity, registry, Arc::clone(&runner) as _, &limits);
+        assert!(matches!(
+            manager.ensure_operator_key(Some(OPERATOR)).await,
+            Ok(OperatorKey::Configured)
+        ));
+        Self {
+            predictor,
+            manager,
+            stores,
+            compiler,
+            runner,
+            now,
+            _dir: dir,
+        }
+    }
+
+    /// Makes a tenant and a key of these scopes.
+    pub(crate) async fn tenant(&self, name: &str, scopes: &[&str]) -> String {
+        if self.manager.tenant(&call(OPERATOR), name).await.is_err() {
+            self.manager
+                .create_tenant(&call(OPERATOR), name)
+                .await
+                .unwrap();
+        }
+        self.key(&on(OPERATOR, name), scopes).await
+    }
+
+    pub(crate) async fn key(&self, call: &Call, scopes: &[&str]) -> String {
+        let request = NewKeyRequest {
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+            ..NewKeyRequest::default()
+        };
+        self.manager
+            .create_key(call, request)
+            .await
+            .unwrap()
+            .secret
+            .expose()
+            .to_owned()
+    }
+
+    pub(crate) async fn push(
+        &self,
+        key: &str,
+        model: &str,
+        version: &str,
+        plugin: &'static [u8],
+    ) -> Result<bool, PredictError> {
+        let upload = self.begin(key, model, version, plugin).await?;
+        Ok(self.manager.publish(&call(key), upload).await?.created)
+    }
+
+    /// An upload with its plugin, not published yet.
+    pub(crate) async fn begin(
+        &self,
+        key: &str,
+        model: &str,
+        version: &str,
+        plugin: &'static [u8],
+    ) -> Result<manage::Upload, PredictError> {
+        let mut upload = self
+            .manager
+            .begin_upload(&call(key), model, version)
+            .await?;
+        let mut part = upload.part("plugin").await?;
+        part.write(Bytes::from_static(plugin)).await?;
+        upload.finish_part(part).await?;
+        Ok(upload)
+    }
+
+    pub(crate) async fn predict(
+        &self,
+        call: &Call,
+        model: &str,
+        version: Option<&str>,
+        x: f64,
+    ) -> Result<f64, PredictError> {
+        let payload = Ready(Some(Inputs::Records(vec![vec![(
+            "x".into(),
+            Value::Real(x),
+        )]])));
+        let answer = self
+            .predictor
+            .predict(call, &ModelRef::parse(model, version)?, payload)
+            .await?;
+        Ok(answer.outputs[0].elements().number(0).unwrap())
+    }
+
+    pub(crate) async fn kind(
+        &self,
+        call: &Call,
+        model: &str,
+        version: Option<&str>,
+        x: f64,
+    ) -> ErrorKind {
+        self.predict(call, model, version, x)
+            .await
+            .unwrap_err()
+            .kind()
+    }
+
+    pub(crate) async fn blob_count(&self, tenant: &str) -> usize {
+        self.stores
+            .blobs
+            .list(&TenantId::parse(tenant).unwrap())
+            .await
+            .unwrap()
+            .len()
+    }
+}
+
+/// A body that is there already.
+pub(crate) struct Ready(pub(crate) Option<Inputs>);
+
+impl Payload for Ready {
+    async fn read(&mut self, _: u64) -> Result<(), PredictError> {
+        Ok(())
+    }
+
+    fn decode(&mut self, _: &Signature) -> Result<Inputs, PredictError> {
+        Ok(self.0.take().expect("decoded once"))
+    }
+}
+
+/// A body that must not be touched.
+pub(crate) struct Untouched;
+
+impl Payload for Untouched {
+    async fn read(&mut self, _: u64) -> Result<(), PredictError> {
+        panic!("the body of a refused call was read")
+    }
+
+    fn decode(&mut self, _: &Signature) -> Result<Inputs, PredictError> {
+        panic!("the body of a refused call was decoded")
+    }
+}
+
+pub(crate) fn call(key: &str) -> Call {
+    Call {
+        request_id: RequestId::parse("test").unwrap(),
+        credentials: Credentials::new(Some(key.to_owned())),
+        prefix: None,
+    }
+}
+
+pub(crate) fn on(key: &str, tenant: &str) -> Call {
+    Call {
+        prefix: Some(tenant.to_owned()),
+        ..call(key)
+    }
+}

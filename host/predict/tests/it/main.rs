@@ -1,0 +1,9 @@
+//! The corridor and the use cases, without transport and engine.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod corridor;
+mod house;
+mod keys;
+mod models;
+mod uploads;
