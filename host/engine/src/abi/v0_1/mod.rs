@@ -45,22 +45,18 @@ impl Plugin {
             .get_export_index(None, INFERENCE)
             .ok_or_else(|| wasmtime::Error::msg(format!("no exported interface `{INFERENCE}`")))?;
         let function = |name: &str| {
-            component
-                .get_export_index(Some(&interface), name)
-                .ok_or_else(|| {
-                    wasmtime::Error::msg(format!("no function `{name}` in `{INFERENCE}`"))
-                })
+            component.get_export(Some(&interface), name).ok_or_else(|| {
+                wasmtime::Error::msg(format!("no function `{name}` in `{INFERENCE}`"))
+            })
         };
-        let predict = function("predict")?;
-        match component.get_export(Some(&interface), "predict") {
-            Some((ComponentItem::ComponentFunc(ty), index)) if index == predict => {
-                ty.typecheck::<Inputs<'_>, Outputs>(&pre.instance_type())?;
-            }
-            _ => return Err(wasmtime::Error::msg("`predict` is no function")),
-        }
+        let (item, predict) = function("predict")?;
+        let ComponentItem::ComponentFunc(ty) = item else {
+            return Err(wasmtime::Error::msg("`predict` is no function"));
+        };
+        ty.typecheck::<Inputs<'_>, Outputs>(&pre.instance_type())?;
         Ok(Self {
-            load: function("load")?,
-            describe: function("describe")?,
+            load: function("load")?.1,
+            describe: function("describe")?.1,
             predict,
             pre,
         })
