@@ -51,19 +51,14 @@ impl Forest {
         let columns = self.slots.columns();
         let rows = features.len() / columns;
         let mut sums = vec![0.0; rows * self.scores];
+        let width = self.slots.len();
         match &self.kernel {
             Kernel::Masks(masks) => {
-                let width = self.slots.len();
                 let mut slots = vec![Slot::default(); rows.min(ROWS) * width];
                 let groups = features.chunks(ROWS * columns);
                 for (rows, sums) in groups.zip(sums.chunks_mut(ROWS * self.scores)) {
-                    let mut filled = 0;
-                    for row in rows.chunks_exact(columns) {
-                        let slots = &mut slots[filled..filled + width];
-                        self.slots.fill(row, |index, slot| slots[index] = slot);
-                        filled += width;
-                    }
-                    masks.add_rows(&slots[..filled], width, sums, self.scores);
+                    self.slots.fill_rows(rows, &mut slots);
+                    masks.add_rows(&slots, width, sums, self.scores);
                 }
             }
             Kernel::Walk(nodes) => {
@@ -71,11 +66,11 @@ impl Forest {
                 let (many, few) = features.split_at(together * columns);
                 let (many_sums, few_sums) = sums.split_at_mut(together * self.scores);
                 nodes.add_rows(&self.slots, many, many_sums, self.scores);
-                let mut slots = vec![Slot::default(); self.slots.len()];
-                let few = few.chunks_exact(columns);
-                for (row, sums) in few.zip(few_sums.chunks_exact_mut(self.scores)) {
-                    self.slots.fill(row, |index, slot| slots[index] = slot);
-                    nodes.add_row(&slots, sums);
+                let mut slots = vec![Slot::default(); (rows - together) * width];
+                self.slots.fill_rows(few, &mut slots);
+                let few = slots.chunks_exact(width);
+                for (slots, sums) in few.zip(few_sums.chunks_exact_mut(self.scores)) {
+                    nodes.add_row(slots, sums);
                 }
             }
         }
@@ -97,11 +92,7 @@ mod tests {
     /// gets from its C interface have zeros for magnitudes up to 1e-35.
     fn reference(tree: &Tree, row: &[f64]) -> f64 {
         let zero = f64::from(1e-35_f32);
-        let mut child = if tree.splits.is_empty() {
-            Child::Leaf(0)
-        } else {
-            Child::Split(0)
-        };
+        let mut child = tree.root();
         loop {
             let split = match child {
                 Child::Leaf(leaf) => return tree.leaves[leaf],

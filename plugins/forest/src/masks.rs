@@ -81,15 +81,13 @@ impl Masks {
     /// Lays out trees whose indices are checked; `None` if they are better walked.
     pub(crate) fn new(trees: &[Tree], looks: &Looks) -> Option<Self> {
         let masks = Self::of(trees, looks)?;
-        let sum = |count: fn(&Block) -> usize| masks.blocks.iter().map(count).sum::<usize>();
-        let splits: usize = trees.iter().map(|tree| tree.splits.len()).sum();
-        let many = sum(|block| block.finders.len()) * MIN_SPLITS <= splits;
-        many.then_some(masks)
+        let lists: usize = masks.blocks.iter().map(|block| block.finders.len()).sum();
+        (lists * MIN_SPLITS <= splits(trees)).then_some(masks)
     }
 
     /// As [`new`](Self::new), however short the lists are.
     pub(crate) fn of(trees: &[Tree], looks: &Looks) -> Option<Self> {
-        let mut cuts = MAX_CUTS * trees.iter().map(|tree| tree.splits.len()).sum::<usize>();
+        let mut cuts = MAX_CUTS * splits(trees);
         let blocks = trees.chunks(BLOCK_TREES).map(|trees| {
             let block = Block::new(trees, looks)?;
             // Block by block, so that what is too much is never held.
@@ -100,7 +98,7 @@ impl Masks {
         Some(Self { blocks })
     }
 
-    /// Adds rows' leaf values to their sums: tree i to sum i modulo `scores`. `slots` holds `width` for each row. Block by
+    /// Adds rows' leaf values to their sums: tree i to sum i modulo `scores`. `slots` holds `width` for each row, or for more. Block by
     /// block, so that a block stays in the nearest cache for all rows.
     pub(crate) fn add_rows(&self, slots: &[Slot], width: usize, sums: &mut [f64], scores: usize) {
         let mut score = 0;
@@ -194,6 +192,10 @@ struct Cut {
     test: i64,
     tree: u8,
     keep: u32,
+}
+
+fn splits(trees: &[Tree]) -> usize {
+    trees.iter().map(|tree| tree.splits.len()).sum()
 }
 
 impl Block {

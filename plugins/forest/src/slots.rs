@@ -175,6 +175,15 @@ impl Slots {
         1 + self.numbers.len() + self.categories.len() + self.wide.len()
     }
 
+    /// Fills the slots of rows, row by row.
+    #[inline]
+    pub(crate) fn fill_rows(&self, rows: &[f64], slots: &mut [Slot]) {
+        let rows = rows.chunks_exact(self.columns);
+        for (row, slots) in rows.zip(slots.chunks_exact_mut(self.len())) {
+            self.fill(row, |index, slot| slots[index] = slot);
+        }
+    }
+
     /// Fills the slots from a row of all columns; `put` takes each slot's number and content.
     #[inline]
     pub(crate) fn fill(&self, row: &[f64], mut put: impl FnMut(usize, Slot)) {
