@@ -259,27 +259,23 @@ unsafe impl GlobalAlloc for Memory {
         // SAFETY: as above; the sum of place and size cannot overflow where size is at most what is left, and a new piece
         // does not overlap with the old one, which is not freed yet.
         unsafe {
-            match self.place(piece) {
-                Some(place) => {
-                    let last = place + layout.size() == (*block).used;
-                    if last && size <= BLOCK - place {
-                        (*block).used = place + size;
-                        return piece;
-                    }
-                    if size <= layout.size() {
-                        return piece;
-                    }
-                }
-                None if self.is_kept(piece) => {
-                    if size <= layout.size() {
-                        return piece;
-                    }
-                }
-                None => return System.realloc(piece, layout, size),
+            let place = self.place(piece);
+            if place.is_none() && !self.is_kept(piece) {
+                return System.realloc(piece, layout, size);
+            }
+            if let Some(place) = place
+                && place + layout.size() == (*block).used
+                && size <= BLOCK - place
+            {
+                (*block).used = place + size;
+                return piece;
+            }
+            if size <= layout.size() {
+                return piece;
             }
             let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !new.is_null() {
-                ptr::copy_nonoverlapping(piece, new, layout.size().min(size));
+                ptr::copy_nonoverlapping(piece, new, layout.size());
                 self.dealloc(piece, layout);
             }
             new
