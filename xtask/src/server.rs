@@ -128,8 +128,13 @@ impl Server {
     /// Waits until the server ends by itself; a signal ends this program instead.
     pub(crate) fn wait(self) -> Result<()> {
         let _ = self.ended.recv();
-        let status = self.stop();
-        bail!("the server has ended ({})", shown(status));
+        match self.stop() {
+            Some(status) => bail!("the server has ended ({status})"),
+            // A signal stopped it, and its thread is about to end this program.
+            None => loop {
+                thread::park();
+            },
+        }
     }
 
     /// Asks the server to stop and waits for it; how it ended, unless it was stopped before.
