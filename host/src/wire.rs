@@ -203,7 +203,8 @@ fn engine_config(
     };
     config.lanes.threads = threads;
     config.lanes.threads_per_tenant = (threads / 2).max(1);
-    config.lanes.threads_for_long = (threads * 3 / 4).max(1);
+    config.lanes.threads_for_long = (threads / 2).max(1);
+    config.lanes.threads_for_unproven = (threads * 3 / 4).max(1);
     config.compile.cpu_seconds = uploads.compile_cpu.as_secs();
     config.compile.wall = uploads.compile_wall;
     config.compile.data_bytes = uploads.compile_memory.0;

@@ -118,10 +118,13 @@ pub struct LaneConfig {
     pub threads: usize,
     /// Threads that one tenant may hold at once. Default half of `threads`.
     pub threads_per_tenant: usize,
-    /// Threads that versions known to be long (above `long_cost`) may hold at once, all together. Default three quarters
-    /// of `threads`, so that guests which loop until their deadline never hold them all.
+    /// Threads that versions known to be long (above `long_cost`) may hold at once, all together. Default half of
+    /// `threads`.
     pub threads_for_long: usize,
-    /// A version whose calls cost more than this is long. Default 50 ms.
+    /// Threads that versions known to be long and those never measured may hold at once, all together. Default three
+    /// quarters of `threads`, so that guests which loop until their deadline never hold them all, whatever their number.
+    pub threads_for_unproven: usize,
+    /// A version with a call that cost more than this is long, for half a minute after it. Default 50 ms.
     pub long_cost: Duration,
     /// Predictions that may wait for a lane. Default 1,024.
     pub queue: usize,
@@ -140,7 +143,8 @@ impl Default for LaneConfig {
         Self {
             threads,
             threads_per_tenant: threads / 2,
-            threads_for_long: threads * 3 / 4,
+            threads_for_long: threads / 2,
+            threads_for_unproven: threads * 3 / 4,
             long_cost: Duration::from_millis(50),
             queue: 1_024,
             queue_deadline: Duration::from_secs(2),

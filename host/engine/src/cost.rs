@@ -4,14 +4,17 @@
 //! average of its own.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::LaneConfig;
 
 /// Input sizes up to 1 KiB, 4 KiB, 16 KiB and so on; the last class is open.
 const CLASSES: usize = 8;
-/// Inputs of a class that was never measured run in place up to this class (16 KiB); the budget bounds the risk.
-const TRUSTED: usize = 2;
+/// What a call is taken to cost before the first of its class was measured.
+const GUESS: Duration = Duration::from_micros(500);
+/// How long a version counts as long after its last call that was: a guest that loops now and then, among many quick
+/// calls, would otherwise pass for a short one each time.
+const LONG_FOR: Duration = Duration::from_secs(30);
 /// Weight of the newest measurement is 1 in this many.
 const SMOOTHING: u64 = 8;
 /// Set in a class while it is demoted to the lane.
@@ -22,42 +25,87 @@ const DEMOTED: u64 = 1 << 63;
 pub(crate) enum Place {
     /// On the thread that asks.
     Inline,
-    /// On a lane; long ones share fewer threads.
-    Lane {
-        /// Known to be long.
-        long: bool,
-    },
+    /// On a lane.
+    Lane(Expected),
+}
+
+/// What is known of a prediction before it runs on a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected {
+    /// Whether it may keep its thread for long.
+    pub(crate) kind: Kind,
+    /// What it will cost, as far as anybody can tell.
+    pub(crate) cost: Duration,
+}
+
+/// How long predictions are: the less is known to their favour, the fewer threads they share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Measured, and short.
+    Short,
+    /// Not measured yet, or abandoned in place a moment ago: it may well run until its deadline.
+    Unproven,
+    /// Known to be long.
+    Long,
 }
 
 /// Moving averages of one version, in nanoseconds; 0 = never measured. Updates may be lost to each other, which an
 /// average forgives.
-#[derive(Debug, Default)]
-pub(crate) struct Cost([AtomicU64; CLASSES]);
+#[derive(Debug)]
+pub(crate) struct Cost {
+    classes: [AtomicU64; CLASSES],
+    born: Instant,
+    /// Milliseconds after `born` until which it counts as long.
+    long_until: AtomicU64,
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self {
+            classes: Default::default(),
+            born: Instant::now(),
+            long_until: AtomicU64::new(0),
+        }
+    }
+}
 
 impl Cost {
-    /// Where a prediction with inputs of `bytes` runs.
-    pub(crate) fn place(&self, bytes: usize, lanes: &LaneConfig) -> Place {
-        let class = class(bytes);
-        let state = self
-            .0
-            .get(class)
-            .map_or(0, |cost| cost.load(Ordering::Relaxed));
-        let cost = Duration::from_nanos(state & !DEMOTED);
-        if state == 0 && class <= TRUSTED || state != 0 && state & DEMOTED == 0 {
-            Place::Inline
-        } else {
-            Place::Lane {
-                long: cost > lanes.long_cost,
-            }
+    /// Where a prediction with inputs of `bytes` runs. What was never measured runs on a lane: in place it could hold the
+    /// thread that asks for longer than any budget says, with one operation on all of its memory.
+    pub(crate) fn place(&self, bytes: usize) -> Place {
+        let class = self.classes.get(class(bytes));
+        let state = class.map_or(0, |cost| cost.load(Ordering::Relaxed));
+        if state == 0 {
+            return Place::Lane(Expected {
+                kind: Kind::Unproven,
+                cost: GUESS,
+            });
         }
+        if state & DEMOTED == 0 {
+            return Place::Inline;
+        }
+        let long = self.long_until.load(Ordering::Relaxed) > self.age();
+        Place::Lane(Expected {
+            kind: if long { Kind::Long } else { Kind::Short },
+            cost: Duration::from_nanos(state & !DEMOTED),
+        })
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Takes a measurement in. Demotes above the threshold, promotes below half of it: between the two nothing changes,
     /// so a version does not swing.
     pub(crate) fn record(&self, bytes: usize, cost: Duration, lanes: &LaneConfig) {
-        let Some(slot) = self.0.get(class(bytes)) else {
+        let Some(slot) = self.classes.get(class(bytes)) else {
             return;
         };
+        if cost > lanes.long_cost {
+            let hold = u64::try_from(LONG_FOR.as_millis()).unwrap_or(u64::MAX);
+            self.long_until
+                .store(self.age().saturating_add(hold), Ordering::Relaxed);
+        }
         let measured = u64::try_from(cost.as_nanos())
             .unwrap_or(u64::MAX)
             .clamp(1, u64::MAX >> 8);
@@ -79,13 +127,18 @@ impl Cost {
         );
     }
 
-    /// A call was abandoned in place after `spent`: demoted at once, whatever the average was.
-    pub(crate) fn overran(&self, bytes: usize, spent: Duration) {
-        if let Some(slot) = self.0.get(class(bytes)) {
+    /// A call was abandoned in place after `spent`: demoted at once, whatever the average was. Says what to expect of it
+    /// on a lane.
+    pub(crate) fn overran(&self, bytes: usize, spent: Duration) -> Expected {
+        if let Some(slot) = self.classes.get(class(bytes)) {
             let spent = u64::try_from(spent.as_nanos())
                 .unwrap_or(u64::MAX)
                 .clamp(1, u64::MAX >> 8);
             slot.store(spent | DEMOTED, Ordering::Relaxed);
+        }
+        Expected {
+            kind: Kind::Unproven,
+            cost: spent,
         }
     }
 }
@@ -119,20 +172,27 @@ mod tests {
         assert_eq!(classes, [0, 0, 1, 1, 2, 2, 3, 5, 7]);
     }
 
+    fn kind(place: Place) -> Option<Kind> {
+        match place {
+            Place::Inline => None,
+            Place::Lane(expected) => Some(expected.kind),
+        }
+    }
+
     #[test]
-    fn a_short_version_stays_in_place_and_a_costly_one_moves_to_the_lane_and_back() {
+    fn a_short_version_moves_in_place_and_a_costly_one_to_the_lane_and_back() {
         let (cost, lanes) = (Cost::default(), LaneConfig::default());
-        assert_eq!(cost.place(8, &lanes), Place::Inline);
+        assert_eq!(kind(cost.place(8)), Some(Kind::Unproven));
         cost.record(8, 10 * US, &lanes);
-        assert_eq!(cost.place(8, &lanes), Place::Inline);
+        assert_eq!(cost.place(8), Place::Inline);
         for _ in 0..100 {
             cost.record(8, 400 * US, &lanes);
         }
-        assert_eq!(cost.place(8, &lanes), Place::Lane { long: false });
+        assert_eq!(kind(cost.place(8)), Some(Kind::Short));
         for _ in 0..100 {
             cost.record(8, 10 * US, &lanes);
         }
-        assert_eq!(cost.place(8, &lanes), Place::Inline);
+        assert_eq!(cost.place(8), Place::Inline);
     }
 
     #[test]
@@ -142,24 +202,28 @@ mod tests {
             cost.record(8, 10 * US, &lanes);
         }
         cost.record(8, 500 * US, &lanes);
-        assert_eq!(cost.place(8, &lanes), Place::Inline);
+        assert_eq!(cost.place(8), Place::Inline);
     }
 
     #[test]
-    fn an_overrun_demotes_at_once_and_deadlines_make_it_long() {
+    fn an_overrun_demotes_at_once_and_a_deadline_makes_it_long_for_a_while() {
         let (cost, lanes) = (Cost::default(), LaneConfig::default());
         cost.record(8, 10 * US, &lanes);
-        cost.overran(8, 2_000 * US);
-        assert_eq!(cost.place(8, &lanes), Place::Lane { long: false });
+        assert_eq!(cost.overran(8, 2_000 * US).kind, Kind::Unproven);
+        assert_eq!(kind(cost.place(8)), Some(Kind::Short));
         cost.record(8, Duration::from_secs(1), &lanes);
-        assert_eq!(cost.place(8, &lanes), Place::Lane { long: true });
+        for _ in 0..20 {
+            assert_eq!(kind(cost.place(8)), Some(Kind::Long));
+            cost.record(8, 1_000 * US, &lanes);
+        }
     }
 
     #[test]
-    fn large_inputs_never_measured_go_to_the_lane_and_do_not_taint_small_ones() {
+    fn large_inputs_never_measured_do_not_taint_small_ones() {
         let (cost, lanes) = (Cost::default(), LaneConfig::default());
-        assert_eq!(cost.place(1 << 20, &lanes), Place::Lane { long: false });
+        cost.record(8, 10 * US, &lanes);
+        assert_eq!(kind(cost.place(1 << 20)), Some(Kind::Unproven));
         cost.record(1 << 20, Duration::from_secs(1), &lanes);
-        assert_eq!(cost.place(8, &lanes), Place::Inline);
+        assert_eq!(cost.place(8), Place::Inline);
     }
 }

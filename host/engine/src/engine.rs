@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::call::{self, Host};
 use crate::compile::Compiles;
 use crate::config::LaneConfig;
-use crate::cost::Place;
+use crate::cost::{Expected, Place};
 use crate::error::Fault;
 use crate::lanes::Lanes;
 use crate::limits::Budget;
@@ -122,11 +122,11 @@ impl Engine {
         Ok((Arc::clone(&self.host), self.versions.get(key).await?))
     }
 
-    /// In place, within the budget. `None` if the call was abandoned there: guests are pure, so it can be run again.
-    async fn run_inline(&self, job: &Job) -> Option<RunOutcome> {
+    /// In place, within the budget. An error if the call was abandoned there: guests are pure, so it can be run again.
+    async fn run_inline(&self, job: &Job) -> Result<RunOutcome, Expected> {
         let began = Instant::now();
         let Some(slot) = self.slots.acquire(self.lane_config.queue_deadline).await else {
-            return Some(overloaded(began.elapsed()));
+            return Ok(overloaded(began.elapsed()));
         };
         let queued = began.elapsed();
         let budget = self.lane_config.inline_budget.min(job.limits.deadline);
@@ -141,17 +141,16 @@ impl Engine {
         );
         let compute = started.elapsed();
         if result == Err(Fault::Interrupted) && budget < job.limits.deadline {
-            job.loaded.cost.overran(job.bytes, compute);
-            return None;
+            return Err(job.loaded.cost.overran(job.bytes, compute));
         }
         job.loaded
             .cost
             .record(job.bytes, compute, &self.lane_config);
-        Some(outcome(result, &job.limits, Usage { queued, compute }))
+        Ok(outcome(result, &job.limits, Usage { queued, compute }))
     }
 
     /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up.
-    async fn run_on_lane(&self, job: Job, long: bool) -> RunOutcome {
+    async fn run_on_lane(&self, job: Job, expected: Expected) -> RunOutcome {
         let began = Instant::now();
         let (answer, mut answered) = oneshot::channel();
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
@@ -176,7 +175,7 @@ impl Engine {
             // Nobody listens any more where the caller has hung up.
             let _ = answer.send(outcome(result, &job.limits, Usage { queued, compute }));
         });
-        let Ok(ticket) = self.lanes.submit(&origin, long, work) else {
+        let Ok(ticket) = self.lanes.submit(&origin, expected, work) else {
             return overloaded(began.elapsed());
         };
         let lost = || {
@@ -220,7 +219,7 @@ impl Runner for Engine {
             .iter()
             .map(|tensor| tensor.elements().byte_len())
             .sum();
-        let place = loaded.cost.place(bytes, &self.lane_config);
+        let place = loaded.cost.place(bytes);
         let job = Job {
             loaded,
             inputs,
@@ -229,10 +228,10 @@ impl Runner for Engine {
         };
         match place {
             Place::Inline => match self.run_inline(&job).await {
-                Some(outcome) => outcome,
-                None => self.run_on_lane(job, false).await,
+                Ok(outcome) => outcome,
+                Err(expected) => self.run_on_lane(job, expected).await,
             },
-            Place::Lane { long } => self.run_on_lane(job, long).await,
+            Place::Lane(expected) => self.run_on_lane(job, expected).await,
         }
     }
 

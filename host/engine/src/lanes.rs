@@ -1,8 +1,14 @@
 //! Threads for predictions that are not known to be short.
 //!
-//! A fixed number of threads of lower priority, a bounded queue with a line for each version, served in turn. Two caps
-//! keep a place free for neighbours: how many threads one tenant holds, and how many those versions hold that are known
-//! to be long. So guests that loop until their deadline, of however many tenants, never hold every thread.
+//! A fixed number of threads of lower priority and a bounded queue, served tenant by tenant in turn, and version by
+//! version within a tenant. Caps keep a place free for neighbours: how many threads one tenant holds, how many those
+//! predictions hold that are known to be long, and how many these and the unproven ones hold together. So guests that
+//! loop until their deadline, of however many tenants, never hold every thread.
+//!
+//! The queue of a tenant is bounded in time, by what its predictions are expected to cost: what would wait too long is
+//! refused at once, while refusing is cheap. A burst may wait for a while; a tenant whose queue has overflowed is kept to
+//! a short one until nobody was refused for a second. So under lasting overload those who are let in are answered nearly
+//! as fast as on a quiet day, instead of all of them late.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +19,23 @@ use std::time::{Duration, Instant};
 use foretell_types::{TenantId, VersionDigest};
 
 use crate::config::LaneConfig;
+use crate::cost::{Expected, Kind};
 use crate::grants::log::Origin;
 
 /// How far lane threads stand behind the others: what runs in place is short, and should not wait for what is not.
 const NICER: i32 = 5;
+
+/// What the predictions of a tenant may be expected to wait in a burst.
+const BURST: Duration = Duration::from_millis(200);
+
+/// The same while the tenant is strained.
+const STRAINED: Duration = Duration::from_millis(10);
+
+/// Whatever the two say, a prediction may wait for this many times its own cost.
+const WAITS: u32 = 10;
+
+/// How long a tenant stays strained after its last refusal.
+const STRAIN: Duration = Duration::from_secs(1);
 
 /// What a lane does; it is told how long it waited.
 type Work = Box<dyn FnOnce(Duration) + Send>;
@@ -27,7 +46,7 @@ pub(crate) struct Lanes {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The queue is full.
+/// The queue is full, or too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -47,28 +66,50 @@ struct Limits {
     waiting: usize,
     per_tenant: usize,
     for_long: usize,
+    for_unproven: usize,
+    /// How many threads get anywhere at once.
+    cores: u32,
+    patience: Duration,
 }
 
 #[derive(Default)]
 struct Queue {
-    /// One line for each version that waits; the front one is served next.
-    lines: VecDeque<Line>,
+    /// One line for each tenant that waits; the front one is served next.
+    lines: VecDeque<TenantLine>,
+    /// What is known of tenants that run, wait or are strained.
+    tenants: HashMap<TenantId, Share>,
     waiting: usize,
-    running: HashMap<TenantId, usize>,
     running_long: usize,
+    running_unproven: usize,
     tickets: u64,
     closed: bool,
 }
 
-struct Line {
-    origin: Arc<Origin>,
+struct TenantLine {
+    tenant: TenantId,
+    /// One line for each version that waits; the front one is served next.
+    versions: VecDeque<VersionLine>,
+}
+
+struct VersionLine {
+    version: VersionDigest,
     jobs: VecDeque<Job>,
+}
+
+/// What one tenant has of the lanes.
+#[derive(Default)]
+struct Share {
+    running: usize,
+    /// What those that wait are expected to cost.
+    waiting: Duration,
+    strained_until: Option<Instant>,
 }
 
 struct Job {
     number: u64,
     since: Instant,
-    long: bool,
+    expected: Expected,
+    origin: Arc<Origin>,
     work: Work,
 }
 
@@ -76,6 +117,7 @@ impl Lanes {
     /// Starts the threads, each with a stack of `stack_bytes`.
     pub(crate) fn start(config: &LaneConfig, stack_bytes: usize) -> std::io::Result<Self> {
         let threads = config.threads.max(1);
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -83,6 +125,9 @@ impl Lanes {
                 waiting: config.queue,
                 per_tenant: config.threads_per_tenant.clamp(1, threads),
                 for_long: config.threads_for_long.clamp(1, threads),
+                for_unproven: config.threads_for_unproven.clamp(1, threads),
+                cores: u32::try_from(cores.min(threads)).unwrap_or(u32::MAX),
+                patience: config.queue_deadline,
             },
         });
         let mut lanes = Self {
@@ -103,33 +148,27 @@ impl Lanes {
     /// Queues work of a version.
     ///
     /// # Errors
-    /// [`Full`] if as much waits as may.
+    /// [`Full`] if as much waits as may, or if the work would wait for longer than it may.
     pub(crate) fn submit(
         &self,
         origin: &Arc<Origin>,
-        long: bool,
+        expected: Expected,
         work: Work,
     ) -> Result<Ticket, Full> {
         let mut queue = self.shared.lock();
-        if queue.waiting >= self.shared.limits.waiting || queue.closed {
+        let now = Instant::now();
+        if !queue.has_room(&self.shared.limits, &origin.tenant, expected.cost, now) {
             return Err(Full);
         }
         let number = queue.tickets;
         queue.tickets += 1;
-        queue.waiting += 1;
-        let job = Job {
+        queue.push(Job {
             number,
-            since: Instant::now(),
-            long,
+            since: now,
+            expected,
+            origin: Arc::clone(origin),
             work,
-        };
-        match queue.lines.iter_mut().find(|line| line.is_of(origin)) {
-            Some(line) => line.jobs.push_back(job),
-            None => queue.lines.push_back(Line {
-                origin: Arc::clone(origin),
-                jobs: VecDeque::from([job]),
-            }),
-        }
+        });
         drop(queue);
         self.shared.wake.notify_one();
         Ok(Ticket {
@@ -183,62 +222,181 @@ impl Shared {
     }
 }
 
-impl Line {
-    fn is_of(&self, origin: &Arc<Origin>) -> bool {
-        let names = |origin: &Origin| -> (VersionDigest, TenantId) {
-            (origin.version, origin.tenant.clone())
-        };
-        Arc::ptr_eq(&self.origin, origin) || names(&self.origin) == names(origin)
+impl Limits {
+    /// What a prediction of this cost may be expected to wait.
+    fn longest_wait(&self, strained: bool, cost: Duration) -> Duration {
+        let wait = if strained { STRAINED } else { BURST };
+        wait.max(cost.saturating_mul(WAITS)).min(self.patience)
+    }
+}
+
+impl Share {
+    fn is_strained(&self, now: Instant) -> bool {
+        self.strained_until.is_some_and(|until| now < until)
     }
 }
 
 impl Queue {
-    /// The next job that may run now: of the first line, in turn, whose tenant and kind have a thread left.
-    fn next(&mut self, limits: &Limits) -> Option<(Arc<Origin>, Job)> {
-        let index = self.lines.iter().position(|line| {
-            let held = self
-                .running
-                .get(&line.origin.tenant)
-                .copied()
-                .unwrap_or_default();
-            let long = line.jobs.front().is_some_and(|job| job.long);
-            held < limits.per_tenant && (!long || self.running_long < limits.for_long)
-        })?;
-        let mut line = self.lines.remove(index)?;
-        let job = line.jobs.pop_front()?;
-        let origin = Arc::clone(&line.origin);
-        if !line.jobs.is_empty() {
-            self.lines.push_back(line);
+    /// Whether one more may wait. A refusal strains the tenant.
+    fn has_room(
+        &mut self,
+        limits: &Limits,
+        tenant: &TenantId,
+        cost: Duration,
+        now: Instant,
+    ) -> bool {
+        if self.closed || self.waiting >= limits.waiting {
+            return false;
         }
-        self.waiting -= 1;
-        *self.running.entry(origin.tenant.clone()).or_default() += 1;
-        self.running_long += usize::from(job.long);
-        Some((origin, job))
+        let Some(share) = self.tenants.get_mut(tenant) else {
+            return true;
+        };
+        // Tenants are served in turn, so what waits of one is spread over all that wait.
+        let in_turn = u32::try_from(self.lines.len()).unwrap_or(u32::MAX).max(1);
+        let wait = share.waiting.saturating_mul(in_turn) / limits.cores;
+        let room = wait <= limits.longest_wait(share.is_strained(now), cost);
+        if !room {
+            share.strained_until = Some(now + STRAIN);
+        }
+        room
     }
 
-    fn ended(&mut self, origin: &Origin, long: bool) {
-        if let Some(held) = self.running.get_mut(&origin.tenant) {
-            *held -= 1;
-            if *held == 0 {
-                self.running.remove(&origin.tenant);
+    fn push(&mut self, job: Job) {
+        let Origin { tenant, version } = &*job.origin;
+        self.waiting += 1;
+        self.tenants.entry(tenant.clone()).or_default().waiting += job.expected.cost;
+        let known = self.lines.iter().position(|line| line.tenant == *tenant);
+        if known.is_none() {
+            self.lines.push_back(TenantLine {
+                tenant: tenant.clone(),
+                versions: VecDeque::new(),
+            });
+        }
+        let at = known.unwrap_or(self.lines.len() - 1);
+        let Some(line) = self.lines.get_mut(at) else {
+            return;
+        };
+        match line
+            .versions
+            .iter_mut()
+            .find(|line| line.version == *version)
+        {
+            Some(line) => line.jobs.push_back(job),
+            None => line.versions.push_back(VersionLine {
+                version: *version,
+                jobs: VecDeque::from([job]),
+            }),
+        }
+    }
+
+    /// The next job that may run now: of the first tenant in turn, and of its first version in turn, that has a thread
+    /// left for its kind.
+    fn next(&mut self, limits: &Limits) -> Option<Job> {
+        let (at, version) = self.lines.iter().enumerate().find_map(|(at, line)| {
+            let held = self
+                .tenants
+                .get(&line.tenant)
+                .map_or(0, |share| share.running);
+            if held >= limits.per_tenant {
+                return None;
+            }
+            let mut fronts = line.versions.iter().map(|line| line.jobs.front());
+            let version = fronts.position(|job| {
+                job.is_some_and(|job| self.has_thread_for(job.expected.kind, limits))
+            })?;
+            Some((at, version))
+        })?;
+        let job = self.take(at, version, 0)?;
+        // Whoever was served goes to the end.
+        let served = self
+            .lines
+            .get_mut(at)
+            .filter(|line| line.tenant == job.origin.tenant);
+        if let Some(line) = served {
+            let again = line.versions.get(version);
+            if again.is_some_and(|line| line.version == job.origin.version)
+                && let Some(version) = line.versions.remove(version)
+            {
+                line.versions.push_back(version);
+            }
+            if let Some(line) = self.lines.remove(at) {
+                self.lines.push_back(line);
             }
         }
-        self.running_long -= usize::from(long);
+        self.tenants
+            .entry(job.origin.tenant.clone())
+            .or_default()
+            .running += 1;
+        match job.expected.kind {
+            Kind::Short => {}
+            Kind::Unproven => self.running_unproven += 1,
+            Kind::Long => self.running_long += 1,
+        }
+        Some(job)
+    }
+
+    const fn has_thread_for(&self, kind: Kind, limits: &Limits) -> bool {
+        let doubtful = self.running_long + self.running_unproven;
+        match kind {
+            Kind::Short => true,
+            Kind::Unproven => doubtful < limits.for_unproven,
+            Kind::Long => self.running_long < limits.for_long && doubtful < limits.for_unproven,
+        }
+    }
+
+    fn ended(&mut self, tenant: &TenantId, kind: Kind) {
+        match kind {
+            Kind::Short => {}
+            Kind::Unproven => self.running_unproven -= 1,
+            Kind::Long => self.running_long -= 1,
+        }
+        if let Some(share) = self.tenants.get_mut(tenant) {
+            share.running -= 1;
+        }
+        self.forget_idle(tenant);
     }
 
     fn withdraw(&mut self, number: u64) -> Option<Job> {
-        for index in 0..self.lines.len() {
-            let line = self.lines.get_mut(index)?;
-            if let Some(at) = line.jobs.iter().position(|job| job.number == number) {
-                let job = line.jobs.remove(at);
-                if line.jobs.is_empty() {
-                    self.lines.remove(index);
-                }
-                self.waiting -= 1;
-                return job;
-            }
+        let (tenant, version, at) = self.lines.iter().enumerate().find_map(|(tenant, line)| {
+            line.versions
+                .iter()
+                .enumerate()
+                .find_map(|(version, line)| {
+                    let at = line.jobs.iter().position(|job| job.number == number)?;
+                    Some((tenant, version, at))
+                })
+        })?;
+        let job = self.take(tenant, version, at)?;
+        self.forget_idle(&job.origin.tenant);
+        Some(job)
+    }
+
+    /// Takes a job out of its line, and the line with it if it was the last.
+    fn take(&mut self, tenant: usize, version: usize, at: usize) -> Option<Job> {
+        let line = self.lines.get_mut(tenant)?;
+        let jobs = &mut line.versions.get_mut(version)?.jobs;
+        let job = jobs.remove(at)?;
+        if jobs.is_empty() {
+            line.versions.remove(version);
         }
-        None
+        if line.versions.is_empty() {
+            self.lines.remove(tenant);
+        }
+        self.waiting -= 1;
+        if let Some(share) = self.tenants.get_mut(&job.origin.tenant) {
+            share.waiting = share.waiting.saturating_sub(job.expected.cost);
+        }
+        Some(job)
+    }
+
+    /// Keeps the map as small as the number of tenants that are about.
+    fn forget_idle(&mut self, tenant: &TenantId) {
+        let idle = self.tenants.get(tenant).is_some_and(|share| {
+            share.running == 0 && share.waiting.is_zero() && !share.is_strained(Instant::now())
+        });
+        if idle {
+            self.tenants.remove(tenant);
+        }
     }
 }
 
@@ -249,7 +407,7 @@ fn serve(shared: &Shared) {
         if queue.closed {
             return;
         }
-        let Some((origin, job)) = queue.next(&shared.limits) else {
+        let Some(job) = queue.next(&shared.limits) else {
             queue = shared
                 .wake
                 .wait(queue)
@@ -257,14 +415,21 @@ fn serve(shared: &Shared) {
             continue;
         };
         drop(queue);
-        let (waited, long) = (job.since.elapsed(), job.long);
-        if catch_unwind(AssertUnwindSafe(|| (job.work)(waited))).is_err() {
+        let Job {
+            since,
+            expected,
+            origin,
+            work,
+            ..
+        } = job;
+        let waited = since.elapsed();
+        if catch_unwind(AssertUnwindSafe(|| work(waited))).is_err() {
             tracing::error!(tenant = %origin.tenant, version = %origin.version, "a lane caught a panic");
         }
         queue = shared.lock();
-        queue.ended(&origin, long);
+        queue.ended(&origin.tenant, expected.kind);
         if queue.waiting > 0 {
-            // The end of one job may free a place under both caps: this thread takes one, another the other.
+            // The end of one job may free a place under several caps: this thread takes one, another the other.
             shared.wake.notify_one();
         }
     }
@@ -292,11 +457,23 @@ mod tests {
         })
     }
 
+    const SHORT: Expected = expected(Kind::Short, 1);
+    const UNPROVEN: Expected = expected(Kind::Unproven, 1);
+    const LONG: Expected = expected(Kind::Long, 1);
+
+    const fn expected(kind: Kind, milliseconds: u64) -> Expected {
+        Expected {
+            kind,
+            cost: Duration::from_millis(milliseconds),
+        }
+    }
+
     fn lanes(threads: usize, per_tenant: usize, for_long: usize) -> Lanes {
         let config = LaneConfig {
             threads,
             threads_per_tenant: per_tenant,
             threads_for_long: for_long,
+            threads_for_unproven: threads - 1,
             queue: 8,
             ..LaneConfig::default()
         };
@@ -318,12 +495,12 @@ mod tests {
     fn one_tenant_never_holds_every_thread() {
         let lanes = lanes(2, 1, 2);
         let (first, has_begun, end_first) = blocking();
-        let _one = lanes.submit(&origin("a", 1), false, first).unwrap();
+        let _one = lanes.submit(&origin("a", 1), SHORT, first).unwrap();
         has_begun.recv().unwrap();
         let (second, second_begun, end_second) = blocking();
-        let _two = lanes.submit(&origin("a", 2), false, second).unwrap();
+        let _two = lanes.submit(&origin("a", 2), SHORT, second).unwrap();
         let (neighbour, neighbour_begun, end_neighbour) = blocking();
-        let _three = lanes.submit(&origin("b", 3), false, neighbour).unwrap();
+        let _three = lanes.submit(&origin("b", 3), SHORT, neighbour).unwrap();
         neighbour_begun.recv().unwrap();
         assert!(
             second_begun.try_recv().is_err(),
@@ -338,12 +515,12 @@ mod tests {
     fn long_versions_of_many_tenants_leave_a_thread_free() {
         let lanes = lanes(2, 2, 1);
         let (first, first_begun, end_first) = blocking();
-        let _one = lanes.submit(&origin("a", 1), true, first).unwrap();
+        let _one = lanes.submit(&origin("a", 1), LONG, first).unwrap();
         first_begun.recv().unwrap();
         let (second, second_begun, end_second) = blocking();
-        let _two = lanes.submit(&origin("b", 2), true, second).unwrap();
+        let _two = lanes.submit(&origin("b", 2), LONG, second).unwrap();
         let (short, short_begun, end_short) = blocking();
-        let _three = lanes.submit(&origin("c", 3), false, short).unwrap();
+        let _three = lanes.submit(&origin("c", 3), SHORT, short).unwrap();
         short_begun.recv().unwrap();
         assert!(second_begun.try_recv().is_err());
         drop((end_first, end_short));
@@ -355,14 +532,14 @@ mod tests {
     fn versions_are_served_in_turn() {
         let lanes = lanes(1, 1, 1);
         let (gate, gate_begun, open) = blocking();
-        let _gate = lanes.submit(&origin("z", 9), false, gate).unwrap();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
         gate_begun.recv().unwrap();
         let (done, order) = mpsc::channel();
         let tickets: Vec<_> = [("a", 1), ("a", 1), ("a", 1), ("b", 2)]
             .map(|(tenant, version)| {
                 let done = done.clone();
                 let work: Work = Box::new(move |_| done.send(tenant).unwrap());
-                lanes.submit(&origin(tenant, version), false, work).unwrap()
+                lanes.submit(&origin(tenant, version), SHORT, work).unwrap()
             })
             .into_iter()
             .collect();
@@ -376,7 +553,7 @@ mod tests {
     fn a_full_queue_refuses_and_a_withdrawn_ticket_makes_room_and_never_runs() {
         let lanes = lanes(1, 1, 1);
         let (gate, gate_begun, open) = blocking();
-        let _gate = lanes.submit(&origin("z", 9), false, gate).unwrap();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
         gate_begun.recv().unwrap();
         let (ran, has_run) = mpsc::channel();
         let mut tickets: Vec<_> = (0..8)
@@ -385,14 +562,14 @@ mod tests {
                 lanes
                     .submit(
                         &origin("a", 1),
-                        false,
+                        SHORT,
                         Box::new(move |_| ran.send(number).unwrap()),
                     )
                     .unwrap()
             })
             .collect();
         assert_eq!(
-            lanes.submit(&origin("a", 1), false, Box::new(|_| ())).err(),
+            lanes.submit(&origin("a", 1), SHORT, Box::new(|_| ())).err(),
             Some(Full)
         );
         drop(tickets.remove(0));
@@ -404,16 +581,101 @@ mod tests {
     }
 
     #[test]
+    fn long_and_unproven_versions_together_leave_a_thread_free() {
+        let lanes = lanes(3, 3, 1);
+        let (long, long_begun, end_long) = blocking();
+        let _one = lanes.submit(&origin("a", 1), LONG, long).unwrap();
+        long_begun.recv().unwrap();
+        let (first, first_begun, end_first) = blocking();
+        let _two = lanes.submit(&origin("b", 2), UNPROVEN, first).unwrap();
+        first_begun.recv().unwrap();
+        let (second, second_begun, end_second) = blocking();
+        let _three = lanes.submit(&origin("c", 3), UNPROVEN, second).unwrap();
+        let (short, short_begun, end_short) = blocking();
+        let _four = lanes.submit(&origin("d", 4), SHORT, short).unwrap();
+        short_begun.recv().unwrap();
+        assert!(second_begun.try_recv().is_err());
+        drop((end_long, end_short));
+        second_begun.recv().unwrap();
+        drop((end_first, end_second));
+    }
+
+    #[test]
+    fn a_tenant_of_many_versions_gets_no_more_turns_than_another() {
+        let lanes = lanes(1, 1, 1);
+        let (gate, gate_begun, open) = blocking();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
+        gate_begun.recv().unwrap();
+        let (done, order) = mpsc::channel();
+        let tickets: Vec<_> = [("a", 1), ("a", 2), ("a", 3), ("a", 1), ("b", 4), ("b", 4)]
+            .map(|(tenant, version)| {
+                let done = done.clone();
+                let work: Work = Box::new(move |_| done.send((tenant, version)).unwrap());
+                lanes.submit(&origin(tenant, version), SHORT, work).unwrap()
+            })
+            .into_iter()
+            .collect();
+        drop(open);
+        let order: Vec<_> = (0..6).map(|_| order.recv().unwrap()).collect();
+        let fair = [("a", 1), ("b", 4), ("a", 2), ("b", 4), ("a", 3), ("a", 1)];
+        assert_eq!(order, fair);
+        drop(tickets);
+    }
+
+    #[test]
+    fn what_would_wait_too_long_is_refused_and_its_tenant_kept_short_for_a_while() {
+        let limits = Limits {
+            waiting: 10_000,
+            per_tenant: 1,
+            for_long: 1,
+            for_unproven: 1,
+            cores: 1,
+            patience: Duration::from_secs(2),
+        };
+        let mut queue = Queue::default();
+        let (tenant, now) = (TenantId::parse("a").unwrap(), Instant::now());
+        let cost = SHORT.cost;
+        let mut waits = 0;
+        while queue.has_room(&limits, &tenant, cost, now) {
+            queue.push(Job {
+                number: waits,
+                since: now,
+                expected: SHORT,
+                origin: origin("a", 1),
+                work: Box::new(|_| ()),
+            });
+            waits += 1;
+        }
+        assert_eq!(waits, 201, "a burst of 200 ms, and the one behind it");
+        for number in 0..191 {
+            assert!(
+                !queue.has_room(&limits, &tenant, cost, now),
+                "strained, and {} ms wait",
+                201 - number
+            );
+            queue.withdraw(number).unwrap();
+        }
+        assert!(queue.has_room(&limits, &tenant, cost, now));
+        let slow = expected(Kind::Short, 50).cost;
+        assert!(queue.has_room(&limits, &tenant, slow, now));
+        let neighbour = TenantId::parse("b").unwrap();
+        assert!(queue.has_room(&limits, &neighbour, cost, now));
+        let share = &queue.tenants[&tenant];
+        assert!(share.is_strained(now + STRAIN / 2));
+        assert!(!share.is_strained(now + STRAIN));
+    }
+
+    #[test]
     fn a_panic_of_the_work_leaves_the_thread_alive() {
         let lanes = lanes(1, 1, 1);
         let _one = lanes
-            .submit(&origin("a", 1), true, Box::new(|_| panic!("on purpose")))
+            .submit(&origin("a", 1), LONG, Box::new(|_| panic!("on purpose")))
             .unwrap();
         let (done, is_done) = mpsc::channel();
         let _two = lanes
             .submit(
                 &origin("a", 1),
-                true,
+                LONG,
                 Box::new(move |_| done.send(()).unwrap()),
             )
             .unwrap();

@@ -67,6 +67,8 @@ async fn neighbours_are_served_while_guests_of_ten_tenants_loop() {
 async fn a_call_that_overruns_its_place_is_run_again_on_a_lane_and_answers() {
     let host = Host::new();
     let version = host.push("acme", &testkit::chameleon()).await;
+    // Measured, and from here on in place.
+    host.call(&version, &[0.0]).await.unwrap();
     let x = [Misdeed::Spin.input(), 50_000.0];
     let outcome = host.run(&version, &x, limits()).await;
     assert_eq!(outcome.result.map(values).unwrap(), x);
@@ -174,6 +176,7 @@ async fn more_calls_than_instances_wait_their_turn() {
 async fn a_deadline_shorter_than_the_budget_in_place_is_kept_in_place() {
     let host = Host::new();
     let version = host.push("acme", &testkit::chameleon()).await;
+    host.call(&version, &[0.0]).await.unwrap();
     let error = host
         .run(&version, &[Misdeed::Loop.input()], within(1))
         .await
