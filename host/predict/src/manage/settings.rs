@@ -1,10 +1,12 @@
 //! The two JSON parts of an upload: `settings` for the plugin, `runtime` for the host.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use foretell_store::port::models::Runtime;
 use foretell_types::compile::{Setting, SettingValue};
 use foretell_types::run::Isolation;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::text::shown;
@@ -152,11 +154,41 @@ fn object(name: &str, part: Option<&[u8]>) -> Result<Map<String, Value>, Predict
     };
     match part {
         None => Ok(Map::new()),
-        Some(bytes) => match serde_json::from_slice(bytes) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(malformed("it is another kind of value".into())),
-            Err(error) => Err(malformed(error.to_string())),
-        },
+        Some(bytes) => serde_json::from_slice::<Distinct>(bytes)
+            .map(|distinct| distinct.0)
+            .map_err(|error| malformed(error.to_string())),
+    }
+}
+
+/// An object whose keys stand once each. serde_json keeps the last of two values, another reader may keep the first, and
+/// the digest of a version must mean one thing.
+struct Distinct(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Distinct {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(DistinctVisitor)
+    }
+}
+
+struct DistinctVisitor;
+
+impl<'de> Visitor<'de> for DistinctVisitor {
+    type Value = Distinct;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Distinct, A::Error> {
+        let mut object = Map::new();
+        while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+            if object.contains_key(&key) {
+                let problem = format!("the key `{}` stands twice", shown(&key));
+                return Err(A::Error::custom(problem));
+            }
+            object.insert(key, value);
+        }
+        Ok(Distinct(object))
     }
 }
 
@@ -203,16 +235,16 @@ mod tests {
             ),
             (
                 r#"[1]"#,
-                "the part `settings` is not a JSON object: it is another kind of value",
+                "the part `settings` is not a JSON object: invalid type: sequence",
+            ),
+            (
+                r#"{"a": 1, "b": 2, "\u0061": 1}"#,
+                "the part `settings` is not a JSON object: the key `a` stands twice",
             ),
         ] {
-            assert_eq!(
-                settings(Some(part.as_bytes()))
-                    .err()
-                    .map(|e| e.to_string())
-                    .as_deref(),
-                Some(expected)
-            );
+            let refused = settings(Some(part.as_bytes())).err().map(|e| e.to_string());
+            let refused = refused.unwrap_or_default();
+            assert!(refused.starts_with(expected), "{part}: {refused}");
         }
     }
 
