@@ -183,14 +183,43 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     response
 }
 
-/// The bytes of a whole response, for connections that are turned away before there is a request.
+/// What a connection is told that is turned away before there is a request.
 pub(crate) fn full(request_id: &RequestId) -> String {
     let error = "too many connections; try again in 1 s";
-    let code = ErrorKind::Overloaded.code();
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    last_words(status, ErrorKind::Overloaded, error, request_id)
+}
+
+/// What a caller is told whose head is no request, before its connection ends.
+pub(crate) fn unreadable(status: StatusCode, request_id: &RequestId) -> String {
+    let (kind, error) = match status {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => (
+            ErrorKind::TooLarge,
+            "the headers are too many or too long; send fewer",
+        ),
+        StatusCode::URI_TOO_LONG => (ErrorKind::TooLarge, "the URL is too long"),
+        _ => (
+            ErrorKind::Malformed,
+            "this is no request of HTTP/1.1: its first line or a header is not as RFC 9112 has it",
+        ),
+    };
+    last_words(status, kind, error, request_id)
+}
+
+/// The bytes of a whole response, where there is no request to answer and so no surface: every client can read
+/// `{"error", "code", "request_id"}`. `error` is ours and needs no escapes.
+fn last_words(status: StatusCode, kind: ErrorKind, error: &str, request_id: &RequestId) -> String {
+    let (reason, code) = (status.canonical_reason().unwrap_or_default(), kind.code());
     let body = format!(r#"{{"error":"{error}","code":"{code}","request_id":"{request_id}"}}"#);
+    let retry = if status == StatusCode::SERVICE_UNAVAILABLE {
+        "retry-after: 1\r\n"
+    } else {
+        ""
+    };
     format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-         x-request-id: {request_id}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {} {reason}\r\ncontent-type: application/json\r\n{retry}x-request-id: {request_id}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        status.as_u16(),
         body.len()
     )
 }

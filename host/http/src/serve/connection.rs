@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CONNECTION, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -22,8 +23,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::bare;
 use super::pace::Pace;
-use crate::{HttpConfig, Peer, Routes};
+use crate::{HttpConfig, Peer, Routes, extract, reply};
 
 /// How long a caller may go on sending what nobody reads, so that it finds the answer that came before.
 const LINGER: Duration = Duration::from_secs(2);
@@ -74,6 +76,7 @@ pub(super) async fn run(
     let io = TokioIo::new(Watched {
         stream,
         pace: Arc::clone(&pace),
+        unreadable: None,
     });
     let mut connection = http1::Builder::new()
         // Ours is better: see `Pace`.
@@ -122,7 +125,12 @@ pub(super) async fn run(
                 tracing::debug!(%peer, %error, "connection failed");
             }
             let parts = connection.into_parts();
-            let stream = parts.io.into_inner().stream;
+            let Watched {
+                stream, unreadable, ..
+            } = parts.io.into_inner();
+            if let Some(status) = unreadable {
+                refuse(&stream, status);
+            }
             let unread = result.is_err()
                 || !body_was_read.load(Ordering::Relaxed)
                 || !parts.read_buf.is_empty()
@@ -137,6 +145,16 @@ pub(super) async fn run(
 enum End {
     Done(hyper::Result<()>),
     TooSlow,
+}
+
+/// Answers a head that hyper could not read, in its place.
+fn refuse(stream: &TcpStream, status: StatusCode) {
+    let request_id = extract::generated_id();
+    let words = reply::unreadable(status, &request_id);
+    // As much as fits the send buffer, which is all of it unless the caller reads nothing; nobody waits for more.
+    let told = stream.try_write(words.as_bytes()).is_ok();
+    let (request_id, status) = (request_id.as_str(), status.as_u16());
+    tracing::info!(request_id, status, told, "no request");
 }
 
 /// Ends a connection so that the caller gets to read the answer: a socket that is closed with unread bytes is reset by the
@@ -157,6 +175,8 @@ async fn linger(mut stream: TcpStream) {
 struct Watched {
     stream: TcpStream,
     pace: Arc<Pace>,
+    /// The status of an answer that hyper gave by itself. It is held back: see `bare`.
+    unreadable: Option<StatusCode>,
 }
 
 impl AsyncRead for Watched {
@@ -180,6 +200,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(status) = bare::status(bytes) {
+            self.unreadable = Some(status);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(polled)
     }
@@ -189,6 +213,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(cx, only);
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.note(polled)
     }

@@ -88,8 +88,13 @@ async fn requests_that_two_readers_could_cut_differently_get_one_answer_and_an_e
             "{head}: {}",
             String::from_utf8_lossy(&answer)
         );
-        let status = Reply::parse(&answer, false).status;
-        assert!(matches!(status, 400 | 431), "{head:?} is answered {status}");
+        let reply = Reply::parse(&answer, false);
+        assert_eq!(
+            (reply.status, reply.code().as_str()),
+            (400, "malformed"),
+            "{head:?}"
+        );
+        assert_eq!(reply.header("connection"), Some("close"), "{head:?}");
     }
 }
 
@@ -102,7 +107,8 @@ async fn heads_beyond_their_limits_are_refused() {
         let answer = host
             .raw(format!("GET /livez HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes())
             .await;
-        assert_eq!(Reply::parse(&answer, false).status, 431);
+        let reply = Reply::parse(&answer, false);
+        assert_eq!((reply.status, reply.code().as_str()), (431, "too_large"));
     }
     let few: String = (0..60).map(|i| format!("x{i}: 1\r\n")).collect();
     let answer = host
@@ -469,4 +475,19 @@ async fn what_does_not_end_within_the_grace_period_is_cut_off() {
     let summary = host.ended().await;
     assert_eq!(summary.cut_off, 1);
     assert_eq!(read_to_close(&mut busy).await, b"");
+}
+
+#[tokio::test]
+async fn a_head_that_is_no_request_is_answered_after_those_before_it() {
+    let host = Host::start().await;
+    let wire =
+        b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /readyz HTTP/1.1\r\nhost x\r\n\r\nGET /livez";
+    let answer = String::from_utf8(host.raw(wire).await).unwrap();
+    let second = answer.rfind("HTTP/1.1 ").unwrap();
+    assert_eq!(
+        Reply::parse(&answer.as_bytes()[..second], false).status,
+        200
+    );
+    let reply = Reply::parse(&answer.as_bytes()[second..], false);
+    assert_eq!((reply.status, reply.code().as_str()), (400, "malformed"));
 }
