@@ -106,6 +106,17 @@ impl Head {
         }
     }
 
+    /// Refuses `?version=` where a version stands in the path, as in `path`: who asks so must not get another version.
+    pub(crate) fn no_version_query(&self, path: &str) -> Result<(), Failure> {
+        if self.queries().all(|(key, _)| key != "version") {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorKind::InvalidInput,
+            format!("`?version=` does not choose a version here; name it in the path: {path}"),
+        ))
+    }
+
     fn queries(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.query.as_deref().unwrap_or_default().split('&');
         pairs

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foretell_predict::{Answer, PredictError};
+use foretell_predict::{Answer, PredictError, apart};
 use foretell_types::compile::Refusal;
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderName, HeaderValue};
@@ -287,8 +287,11 @@ pub(crate) fn ok(body: &impl Serialize) -> Response {
 }
 
 /// A prediction's body, with what its headers say of it.
-pub(crate) fn prediction(answer: &Answer, body: &impl Serialize) -> Response {
-    let mut response = ok(body);
+pub(crate) async fn prediction<B: Serialize>(
+    answer: &Answer,
+    body: impl FnOnce() -> B,
+) -> Response {
+    let mut response = apart(answer.json_bytes(), || ok(&body())).await;
     // Status and body stand already; without them the headers would say something of an error.
     if response.status() == StatusCode::OK {
         describe(response.headers_mut(), answer);

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use foretell_types::Tensor;
 use foretell_types::run::Usage;
 use foretell_types::signature::Role;
+use foretell_types::{Elements, Tensor};
 
 use crate::Target;
 
@@ -25,6 +25,18 @@ impl Answer {
     /// What the prediction is worth: one credit for each row, until prices are governed.
     pub const fn credits(&self) -> u32 {
         self.rows
+    }
+
+    /// About how many bytes it has as JSON: what it costs to write.
+    pub fn json_bytes(&self) -> usize {
+        // A number with its comma; the braces and names of a row.
+        const NUMBER: usize = 8;
+        const ROW: usize = 32;
+        let outputs = self.outputs.iter().map(|output| match output.elements() {
+            Elements::Bytes(blobs) => blobs.joined.len() + NUMBER * blobs.ends.len(),
+            elements => NUMBER * elements.len(),
+        });
+        outputs.sum::<usize>() + ROW * self.rows as usize
     }
 
     /// How sure the model is of a row, 0 to 1: its own confidence output if it has one, else the largest class

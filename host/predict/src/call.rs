@@ -5,10 +5,10 @@ use std::future::Future;
 
 use foretell_types::record::Record;
 use foretell_types::signature::NamedTensor;
-use foretell_types::{ModelName, ModelVersion, RequestId, Signature};
+use foretell_types::{ModelName, ModelVersion, RequestId};
 
-use crate::PredictError;
 use crate::text::shown;
+use crate::{PredictError, Target};
 
 /// What every request says before its body.
 #[derive(Debug, Clone)]
@@ -96,17 +96,20 @@ pub enum Inputs {
     Records(Vec<Record>),
 }
 
-/// A request's body, still unread: the corridor says how long it may be and against which signature it is decoded.
+/// A request's body, still unread: the corridor says how long it may be and for which version it is decoded.
 pub trait Payload: Send {
-    /// Reads the body.
+    /// Reads the body, and returns its length in bytes.
     ///
     /// # Errors
     /// `TooLarge` past `limit_bytes`, `BodyLost` if it ends early, `UnsupportedEncoding`.
-    fn read(&mut self, limit_bytes: u64) -> impl Future<Output = Result<(), PredictError>> + Send;
+    fn read(
+        &mut self,
+        limit_bytes: u64,
+    ) -> impl Future<Output = Result<usize, PredictError>> + Send;
 
-    /// Turns what was read into inputs for a model of this signature.
+    /// Turns what was read into inputs for this version. Called where long work harms nobody.
     ///
     /// # Errors
-    /// `Malformed` for what is no body of this route, `Mismatch` for what cannot be an input of the model.
-    fn decode(&mut self, signature: &Signature) -> Result<Inputs, PredictError>;
+    /// `Malformed` for what is no body of this route, `Mismatch` for what cannot be an input of the version.
+    fn decode(&mut self, target: &Target) -> Result<Inputs, PredictError>;
 }

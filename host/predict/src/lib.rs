@@ -10,6 +10,7 @@
 //!   or a [`PredictError`] back.
 
 pub mod answer;
+mod apart;
 pub mod call;
 pub mod clock;
 pub mod config;
@@ -23,6 +24,7 @@ mod stage;
 mod text;
 
 pub use answer::Answer;
+pub use apart::apart;
 pub use call::{Call, Credentials, Inputs, ModelRef, Payload};
 pub use clock::Clock;
 pub use config::Limits;

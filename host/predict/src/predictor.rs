@@ -9,7 +9,7 @@ use crate::registry::{Registry, Target};
 use crate::stage::admit::Gate;
 use crate::stage::identify::Identity;
 use crate::stage::{check, resolve, run, settle};
-use crate::{Answer, Call, Limits, ModelRef, Payload, PredictError};
+use crate::{Answer, Call, Limits, ModelRef, Payload, PredictError, apart};
 
 /// Answers predictions. Cheap to share; one for each server.
 pub struct Predictor {
@@ -53,10 +53,12 @@ impl Predictor {
     ) -> Result<Answer, PredictError> {
         let caller = self.identity.caller(call, &[Scope::Infer]).await?;
         let admitted = self.gate.admit(caller)?;
-        payload.read(self.max_body_bytes).await?;
+        let body_bytes = payload.read(self.max_body_bytes).await?;
         let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
-        let inputs = payload.decode(&target.signature)?;
-        let checked = check::check(&target, inputs)?;
+        let checked = apart(body_bytes, || {
+            check::check(&target, payload.decode(&target)?)
+        })
+        .await?;
         let ran = run::run(&*self.runner, admitted, target, checked).await;
         settle::settle(ran)
     }

@@ -86,6 +86,9 @@ async fn model(
     version: Option<String>,
     verb: Option<String>,
 ) -> Handled {
+    request
+        .head
+        .no_version_query("/v1/models/{model}/versions/{version}")?;
     match verb.as_deref() {
         None => get_only(&request)?,
         Some("predict") if request.head.method == Method::POST => {
@@ -116,14 +119,11 @@ async fn model(
 async fn predict(app: App, request: Request, model: &ModelRef) -> Handled {
     let head = request.head.clone();
     let mut form = kserve::Form::Columns;
-    let body = JsonBody::new(request, |body, signature| {
-        let (inputs, found) = kserve::read(body, signature)?;
+    let body = JsonBody::new(request, |body, target| {
+        let (inputs, found) = kserve::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
         Ok(inputs)
     });
     let answer = app.predictor.predict(&head.call, model, body).await?;
-    Ok(reply::prediction(
-        &answer,
-        &kserve::prediction(&answer, form),
-    ))
+    Ok(reply::prediction(&answer, || kserve::prediction(&answer, form)).await)
 }

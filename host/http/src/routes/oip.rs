@@ -7,7 +7,7 @@ use warp::{Filter, path};
 
 use super::{Group, Handled, get_only, handle, with};
 use crate::App;
-use crate::extract::{Request, Segment, request};
+use crate::extract::{Head, Request, Segment, request};
 use crate::reply::{self, Failure};
 use crate::wire::oip;
 use crate::wire::payload::JsonBody;
@@ -127,7 +127,8 @@ where
         .boxed()
 }
 
-fn reference(model: &Segment, version: Option<&Segment>) -> Result<ModelRef, Failure> {
+fn reference(head: &Head, model: &Segment, version: Option<&Segment>) -> Result<ModelRef, Failure> {
+    head.no_version_query("/v2/models/{model}/versions/{version}")?;
     Ok(ModelRef::parse(
         &model.0,
         version.map(|version| version.0.as_str()),
@@ -139,18 +140,16 @@ async fn infer(app: App, request: Request, model: Segment, version: Option<Segme
     if head.method != Method::POST {
         return Err(Failure::method(&head, "POST"));
     }
-    let model = reference(&model, version.as_ref())?;
+    let model = reference(&head, &model, version.as_ref())?;
     let mut asked = oip::Asked::default();
-    let body = JsonBody::new(request, |body, signature| {
-        let (inputs, found) = oip::read(body, signature)?;
+    let body = JsonBody::new(request, |body, target| {
+        let (inputs, found) = oip::read(body, &target.signature, target.runtime.max_rows)?;
         asked = found;
         Ok(inputs)
     });
     let answer = app.predictor.predict(&head.call, &model, body).await?;
-    Ok(reply::prediction(
-        &answer,
-        &oip::response(&answer, &asked, head.call.request_id.as_str()),
-    ))
+    let request_id = head.call.request_id.as_str();
+    Ok(reply::prediction(&answer, || oip::response(&answer, &asked, request_id)).await)
 }
 
 async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
@@ -158,7 +157,7 @@ async fn metadata(app: App, request: Request, model: Segment, version: Option<Se
     let call = &request.head.call;
     let target = app
         .predictor
-        .target(call, &reference(&model, version.as_ref())?)
+        .target(call, &reference(&request.head, &model, version.as_ref())?)
         .await?;
     let record = app.manager.model(call, target.model.as_str()).await?;
     // Deleted between the two looks.
@@ -188,7 +187,10 @@ async fn model_ready(
     get_only(&request)?;
     let target = app
         .predictor
-        .target(&request.head.call, &reference(&model, version.as_ref())?)
+        .target(
+            &request.head.call,
+            &reference(&request.head, &model, version.as_ref())?,
+        )
         .await?;
     Ok(reply::ok(&oip::ModelReady {
         name: target.model.as_str(),

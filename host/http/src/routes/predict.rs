@@ -31,14 +31,12 @@ async fn predict(app: App, request: Request, model: Segment) -> Handled {
     head.only_query("version")?;
     let model = ModelRef::parse(&model.0, head.query("version").as_deref())?;
     let mut form = api::Form::One;
-    let body = JsonBody::new(request, |body, signature| {
-        let (inputs, found) = api::read(body, signature)?;
+    let body = JsonBody::new(request, |body, target| {
+        let (inputs, found) = api::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
         Ok(inputs)
     });
     let answer = app.predictor.predict(&head.call, &model, body).await?;
-    Ok(reply::prediction(
-        &answer,
-        &api::prediction(&answer, form, head.call.request_id.as_str()),
-    ))
+    let request_id = head.call.request_id.as_str();
+    Ok(reply::prediction(&answer, || api::prediction(&answer, form, request_id)).await)
 }

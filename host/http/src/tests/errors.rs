@@ -397,3 +397,34 @@ async fn no_text_of_a_caller_becomes_a_header() {
         .await;
     assert_eq!(taken.json()["request_id"], "Mine.1_2-3");
 }
+
+#[tokio::test]
+async fn a_version_in_the_query_is_refused_where_it_stands_in_the_path() {
+    let (host, key) = Host::with_models().await;
+    let v2 = r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[1,2]}]}"#;
+    let v1 = r#"{"instances":[[1,2]]}"#;
+    for (method, path, body, right) in [
+        ("POST", "/v2/models/matrix/infer", v2, "/v2/models/{model}"),
+        ("GET", "/v2/models/matrix", "", "/v2/models/{model}"),
+        ("GET", "/v2/models/matrix/ready", "", "/v2/models/{model}"),
+        (
+            "POST",
+            "/v1/models/matrix:predict",
+            v1,
+            "/v1/models/{model}",
+        ),
+        ("GET", "/v1/models/matrix", "", "/v1/models/{model}"),
+    ] {
+        // Clients add parameters of their own; only the one that they would miss is refused.
+        for (query, status) in [("", 200), ("?trace=1", 200), ("?version=1", 400)] {
+            let path = format!("{path}{query}");
+            let reply = host.call(method, &path, &key, &[], body.as_bytes()).await;
+            assert_eq!(reply.status, status, "{method} {path}: {}", reply.text);
+            if status == 400 {
+                assert_eq!(reply.code(), "invalid_input");
+                let right = format!("{right}/versions/{{version}}");
+                assert!(reply.text.contains(&right), "{path}: {}", reply.text);
+            }
+        }
+    }
+}

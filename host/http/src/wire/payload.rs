@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretell_predict::{Inputs, Payload, PredictError};
-use foretell_types::Signature;
+use foretell_predict::{Inputs, Payload, PredictError, Target};
 use http::header;
 
 use crate::body::Body;
@@ -24,7 +23,7 @@ pub(crate) struct JsonBody<D> {
 
 impl<D> JsonBody<D>
 where
-    D: FnMut(&[u8], &Signature) -> Result<Inputs, PredictError> + Send,
+    D: FnMut(&[u8], &Target) -> Result<Inputs, PredictError> + Send,
 {
     /// A body that `decode` will turn into inputs.
     pub(crate) fn new(request: Request, decode: D) -> Self {
@@ -39,9 +38,9 @@ where
 
 impl<D> Payload for JsonBody<D>
 where
-    D: FnMut(&[u8], &Signature) -> Result<Inputs, PredictError> + Send,
+    D: FnMut(&[u8], &Target) -> Result<Inputs, PredictError> + Send,
 {
-    async fn read(&mut self, limit_bytes: u64) -> Result<(), PredictError> {
+    async fn read(&mut self, limit_bytes: u64) -> Result<usize, PredictError> {
         refuse_encodings(&self.head)?;
         if self.head.headers.contains_key(BINARY_HEADER) {
             return Err(PredictError::Malformed(
@@ -51,12 +50,12 @@ where
             ));
         }
         self.bytes = self.body.read(limit_bytes).await?;
-        Ok(())
+        Ok(self.bytes.len())
     }
 
-    fn decode(&mut self, signature: &Signature) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, target: &Target) -> Result<Inputs, PredictError> {
         let bytes = std::mem::take(&mut self.bytes);
-        (self.decode)(&bytes, signature)
+        (self.decode)(&bytes, target)
     }
 }
 

@@ -9,7 +9,7 @@ use foretell_predict::key::Pepper;
 use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
 use foretell_predict::{
     Call, Clock, Credentials, Identity, Inputs, Limits, Manager, ModelRef, Payload, PredictError,
-    Predictor, Registry,
+    Predictor, Registry, Target,
 };
 use foretell_store::Stores;
 use foretell_types::compile::{
@@ -290,11 +290,11 @@ impl House {
 pub(crate) struct Ready(pub(crate) Option<Inputs>);
 
 impl Payload for Ready {
-    async fn read(&mut self, _: u64) -> Result<(), PredictError> {
-        Ok(())
+    async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
+        Ok(0)
     }
 
-    fn decode(&mut self, _: &Signature) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, _: &Target) -> Result<Inputs, PredictError> {
         Ok(self.0.take().expect("decoded once"))
     }
 }
@@ -303,11 +303,11 @@ impl Payload for Ready {
 pub(crate) struct Untouched;
 
 impl Payload for Untouched {
-    async fn read(&mut self, _: u64) -> Result<(), PredictError> {
+    async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
         panic!("the body of a refused call was read")
     }
 
-    fn decode(&mut self, _: &Signature) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, _: &Target) -> Result<Inputs, PredictError> {
         panic!("the body of a refused call was decoded")
     }
 }

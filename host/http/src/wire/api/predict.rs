@@ -1,7 +1,7 @@
 //! `POST /api/predict/{model}`: records in, predictions out.
 
 use foretell_predict::{Answer, Inputs};
-use foretell_types::Signature;
+use foretell_types::{ErrorKind, Signature};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -23,18 +23,32 @@ pub(crate) enum Form {
 /// Reads one record or a list of records.
 ///
 /// # Errors
-/// `Malformed` for what is neither, `InvalidInput` for values that no record holds.
-pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Form), Fault> {
+/// `Malformed` for what is neither, `InvalidInput` for values that no record holds, and for more than `max_rows` records.
+pub(crate) fn read(
+    body: &[u8],
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<(Inputs, Form), Fault> {
     let mut reader = Reader::new(body)?;
     let max_keys = max_keys(signature);
     let mut records = Vec::new();
     let form = match reader.peek() {
         Some(b'{') => {
-            records.push(read_record(&mut reader, max_keys)?);
+            let read = read_record(&mut reader, max_keys);
+            let is_record = read.as_ref().is_ok_and(|record| {
+                !record
+                    .iter()
+                    .any(|(key, _)| key == "inputs" || key == "instances")
+            });
+            if !is_record && let Some(hint) = hint(body, signature) {
+                return Err(hint);
+            }
+            records.push(read?);
             Form::One
         }
         Some(b'[') => {
-            reader.array(|reader, _| {
+            reader.array(|reader, index| {
+                reader.at_most(max_rows, index + 1)?;
                 records.push(read_record(reader, max_keys)?);
                 Ok(())
             })?;
@@ -44,6 +58,37 @@ pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Form),
     };
     reader.finish()?;
     Ok((Inputs::Records(records), form))
+}
+
+/// Tells who sends the body of another protocol where it belongs: a hint, for what no record of this model can be.
+fn hint(body: &[u8], signature: &Signature) -> Option<Fault> {
+    let is_feature = |name: &str| {
+        let mut inputs = signature.inputs.iter();
+        inputs.any(|input| {
+            input.name == name || input.columns.iter().any(|column| column.name == name)
+        })
+    };
+    let mut reader = Reader::new(body).ok()?;
+    let mut path = None;
+    // A fault after the key is told elsewhere.
+    let _read = reader.object(|reader, key| {
+        if !is_feature(key) && reader.peek() == Some(b'[') {
+            path = path.or(match key.as_ref() {
+                "inputs" => Some("/v2/models/{model}/infer"),
+                "instances" => Some("/v1/models/{model}:predict"),
+                _ => None,
+            });
+        }
+        reader.skip()
+    });
+    let message = format!(
+        "this looks like a body of {}: send it there; here goes one record, or a list of records",
+        path?
+    );
+    Some(Fault {
+        kind: ErrorKind::InvalidInput,
+        message,
+    })
 }
 
 /// Keys of a record, at most, for a model of this signature.

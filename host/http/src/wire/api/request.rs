@@ -1,6 +1,6 @@
 //! The JSON bodies of management requests: small, so they are read whole and by serde.
 
-use foretell_predict::PredictError;
+use foretell_predict::{PredictError, apart};
 use serde::de::DeserializeOwned;
 
 use crate::extract::Request;
@@ -22,6 +22,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
             "the body is empty; send JSON".into(),
         ));
     }
-    serde_json::from_slice(&bytes)
+    apart(bytes.len(), || serde_json::from_slice(&bytes))
+        .await
         .map_err(|error| PredictError::Malformed(format!("the body: {error}")))
 }

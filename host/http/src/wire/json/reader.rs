@@ -457,6 +457,16 @@ impl<'a> Reader<'a> {
         self.fault(ErrorKind::InvalidInput, problem)
     }
 
+    /// Refuses more rows than a version takes, before anything is made of them.
+    pub(crate) fn at_most(&self, max_rows: u32, rows: usize) -> Result<(), Fault> {
+        if rows <= max_rows as usize {
+            return Ok(());
+        }
+        Err(self.invalid(&format!(
+            "more than {max_rows} rows are given, this version takes at most {max_rows} in one request; send fewer"
+        )))
+    }
+
     fn fault(&self, kind: ErrorKind, problem: &str) -> Fault {
         let mut message = String::from("at ");
         for step in &self.steps {

@@ -24,18 +24,36 @@ pub(crate) enum Form {
 /// Reads the body of a prediction. Other keys than the two are passed over, `signature_name` among them.
 ///
 /// # Errors
-/// `Malformed` for what is no such request, `InvalidInput` for values that fit no input.
-pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Form), Fault> {
+/// `Malformed` for what is no such request, `InvalidInput` for values that fit no input, and for more than `max_rows`
+/// instances.
+pub(crate) fn read(
+    body: &[u8],
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<(Inputs, Form), Fault> {
     let mut reader = Reader::new(body)?;
     let mut instances = None;
     let mut columns = None;
+    let by_rows = signature
+        .inputs
+        .iter()
+        .any(|input| input.shape.first() == Some(&-1));
     reader.object(|reader, key| {
+        // Read once more below: which of the two there is must be known before either is understood.
         match key.as_ref() {
-            "instances" => instances = Some(reader.mark()),
+            "instances" => {
+                instances = Some(reader.mark());
+                if by_rows && reader.peek() == Some(b'[') {
+                    reader.array(|reader, index| {
+                        reader.at_most(max_rows, index + 1)?;
+                        reader.skip()
+                    })?;
+                    return Ok(());
+                }
+            }
             "inputs" => columns = Some(reader.mark()),
             _ => {}
         }
-        // Read once more below: which of the two there is must be known before either is understood.
         reader.skip()
     })?;
     let read = match (instances, columns) {
@@ -45,7 +63,9 @@ pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Form),
             (Inputs::Tensors(tensors), Form::Columns)
         }
         (None, None) => {
-            return Err(reader.malformed("send `instances` (rows) or `inputs` (columns)"));
+            return Err(reader.malformed(
+                "send `instances` (rows) or `inputs` (columns); a record alone goes to /api/predict/{model}",
+            ));
         }
         (Some(_), Some(_)) => {
             return Err(reader.malformed("send either `instances` (rows) or `inputs` (columns)"));

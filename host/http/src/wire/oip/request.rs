@@ -26,9 +26,13 @@ pub(crate) struct Asked {
 /// Unknown keys are passed over, and so are all parameters: clients send many that mean something to other servers.
 ///
 /// # Errors
-/// `Malformed` for what is no such request, `InvalidInput` for tensors whose data do not fit their datatype or shape, and
-/// for outputs that the model does not have.
-pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked), Fault> {
+/// `Malformed` for what is no such request, `InvalidInput` for tensors whose data do not fit their datatype or shape, for
+/// outputs that the model does not have, and for more than `max_rows` rows.
+pub(crate) fn read(
+    body: &[u8],
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<(Inputs, Asked), Fault> {
     let mut reader = Reader::new(body)?;
     let mut asked = Asked::default();
     let mut inputs = None;
@@ -36,7 +40,7 @@ pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked)
     reader.object(|reader, key| {
         match key.as_ref() {
             "id" => asked.id = Some(id(reader)?),
-            "inputs" => inputs = Some(tensors(reader, signature)?),
+            "inputs" => inputs = Some(tensors(reader, signature, max_rows)?),
             "outputs" => {
                 wants_outputs = true;
                 asked.outputs = outputs(reader, signature)?;
@@ -46,7 +50,9 @@ pub(crate) fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked)
         Ok(())
     })?;
     let Some(inputs) = inputs else {
-        return Err(reader.malformed("`inputs` is missing: a list of tensors"));
+        return Err(reader.malformed(
+            "`inputs` is missing: a list of tensors; a record goes to /api/predict/{model}",
+        ));
     };
     if !wants_outputs {
         // All of them will be written.
@@ -67,14 +73,18 @@ fn id(reader: &mut Reader<'_>) -> Result<String, Fault> {
     Ok(id.into_owned())
 }
 
-fn tensors(reader: &mut Reader<'_>, signature: &Signature) -> Result<Vec<NamedTensor>, Fault> {
+fn tensors(
+    reader: &mut Reader<'_>,
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<Vec<NamedTensor>, Fault> {
     let mut tensors = Vec::with_capacity(signature.inputs.len());
     reader.array(|reader, index| {
         // One too many is enough to be refused by name further in; a million would only cost memory.
         if index > signature.inputs.len() {
             return Err(reader.invalid("there are more inputs than the model has"));
         }
-        tensors.push(tensor(reader)?);
+        tensors.push(tensor(reader, signature, max_rows)?);
         Ok(())
     })?;
     Ok(tensors)
@@ -95,7 +105,11 @@ enum Data {
     Read(Nested),
 }
 
-fn tensor(reader: &mut Reader<'_>) -> Result<NamedTensor, Fault> {
+fn tensor(
+    reader: &mut Reader<'_>,
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<NamedTensor, Fault> {
     let mut fields = Fields::default();
     reader.object(|reader, key| {
         match key.as_ref() {
@@ -103,6 +117,7 @@ fn tensor(reader: &mut Reader<'_>) -> Result<NamedTensor, Fault> {
             "datatype" => fields.datatype = Some(datatype(reader)?),
             "shape" => fields.shape = Some(shape(reader)?),
             "data" => {
+                few_rows(reader, &fields, signature, max_rows)?;
                 fields.data = Some(if fields.datatype.is_some() && fields.name.is_some() {
                     Data::Read(data(reader, &fields)?)
                 } else {
@@ -153,6 +168,23 @@ fn tensor(reader: &mut Reader<'_>) -> Result<NamedTensor, Fault> {
         name: name.into_owned(),
         tensor,
     })
+}
+
+/// Refuses a stated shape of too many rows before its data are read.
+fn few_rows(
+    reader: &Reader<'_>,
+    fields: &Fields<'_>,
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<(), Fault> {
+    let (Some(name), Some([rows, ..])) = (&fields.name, fields.shape.as_deref()) else {
+        return Ok(());
+    };
+    let input = signature.inputs.iter().find(|input| input.name == *name);
+    match input.and_then(|input| input.shape.first()) {
+        Some(-1) => reader.at_most(max_rows, *rows as usize),
+        _ => Ok(()),
+    }
 }
 
 fn same_lengths(lengths: &[usize], shape: &[u32]) -> bool {

@@ -7,6 +7,12 @@ use foretell_types::tensor::Blobs;
 
 use super::*;
 
+const MAX_ROWS: u32 = 20;
+
+fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Form), Fault> {
+    super::read(body, signature, MAX_ROWS)
+}
+
 fn input(name: &str, datatype: Datatype, shape: &[i32], columns: &[&str]) -> Input {
     let column = |name: &&str| Feature {
         name: (*name).into(),
@@ -209,4 +215,23 @@ fn other_bodies_are_refused() {
         );
         assert_eq!(fault.kind, kind, "{body}");
     }
+}
+
+#[test]
+fn more_rows_than_a_version_takes_are_refused_before_they_are_understood() {
+    let rows =
+        |row: &str, count: usize| format!(r#"{{"instances":[{}]}}"#, vec![row; count].join(","));
+    let plain = signature(vec![input("x", Datatype::Int8, &[-1, 1], &[])]);
+    assert!(read(rows("[1]", 20).as_bytes(), &plain).is_ok());
+    // What they hold is no row of this model, and not looked at.
+    for row in ["[1]", r#"{"b":1}"#, r#""text""#] {
+        let fault = read(rows(row, 21).as_bytes(), &plain).unwrap_err();
+        assert_eq!(fault.kind, ErrorKind::InvalidInput);
+        assert!(fault.message.contains("at most 20"), "{}", fault.message);
+    }
+    let one = signature(vec![input("x", Datatype::Int8, &[30], &[])]);
+    assert!(
+        read(rows("1", 30).as_bytes(), &one).is_ok(),
+        "elements are no rows"
+    );
 }

@@ -9,6 +9,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::wire::oip::response::written;
 
+const MAX_ROWS: u32 = 100;
+
+fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked), Fault> {
+    super::read(body, signature, MAX_ROWS)
+}
+
 fn signature(datatype: Datatype) -> Signature {
     let output = |name: &str, datatype| Output {
         name: name.into(),
@@ -157,7 +163,7 @@ fn what_is_no_request_is_refused_with_its_place() {
             "input `x`: the shape holds 3 elements, the data 2",
         ),
         (
-            x(r#""shape":[4294967295,4294967295],"data":[1,2]"#),
+            x(r#""shape":[1,4294967295],"data":[1,2]"#),
             ErrorKind::InvalidInput,
             "more than 268435456 elements",
         ),
@@ -340,4 +346,16 @@ proptest! {
             prop_assert!(same(found[0].tensor.elements(), tensor.elements()));
         }
     }
+}
+
+#[test]
+fn a_shape_of_more_rows_than_a_version_takes_is_refused_before_its_data() {
+    let body = |rows: u32, data: &str| {
+        format!(r#"{{"inputs":[{{"name":"x","datatype":"FP64","shape":[{rows}],"data":{data}}}]}}"#)
+    };
+    let zeros = format!("[{}]", vec!["0"; 100].join(","));
+    assert!(read(body(100, &zeros).as_bytes(), &signature(Datatype::Fp64)).is_ok());
+    let fault = read(body(101, "?").as_bytes(), &signature(Datatype::Fp64)).unwrap_err();
+    assert_eq!(fault.kind, ErrorKind::InvalidInput);
+    assert!(fault.message.contains("at most 100"), "{}", fault.message);
 }
