@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foretell_types::ErrorKind;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Version, header, request};
 use tokio::time::Instant;
 use tower::Service;
 use warp::filters::BoxedFilter;
@@ -62,13 +62,10 @@ impl Routes {
         let (mut parts, body) = request.into_parts();
         let method = parts.method.clone();
         let request_id = extract::request_id(&parts.headers);
-        let url_bytes = parts
-            .uri
-            .path_and_query()
-            .map_or(0, |url| url.as_str().len());
+        let refused = self.refused(&parts);
         let head = Arc::new(Head::take(&mut parts, request_id, self.patience));
-        let answered = if url_bytes > self.max_url_bytes {
-            Err(Failure::url_too_long(self.max_url_bytes))
+        let answered = if let Some(failure) = refused {
+            Err(failure)
         } else {
             let path = parts.uri.clone();
             parts.extensions.insert(Arc::clone(&head));
@@ -89,6 +86,25 @@ impl Routes {
         }
         log(&head, &method, &response, began.elapsed());
         response
+    }
+
+    /// Why a head that hyper could read is no request for any route.
+    fn refused(&self, parts: &request::Parts) -> Option<Failure> {
+        let url = parts.uri.path_and_query();
+        if url.is_some_and(|url| url.as_str().len() > self.max_url_bytes) {
+            return Some(Failure::url_too_long(self.max_url_bytes));
+        }
+        let problem = if parts.uri.scheme().is_none() && parts.uri.authority().is_some() {
+            "the request names a host where its path should stand; this server is no proxy"
+        } else if parts.version == Version::HTTP_11
+            && parts.headers.get_all(header::HOST).iter().count() != 1
+        {
+            // RFC 9112, 3.2: two readers could take it for requests to two hosts.
+            "a request of HTTP/1.1 has exactly one header `Host`"
+        } else {
+            return None;
+        };
+        Some(Failure::new(ErrorKind::Malformed, problem))
     }
 
     /// Runs the routes. What they leave unanswered, a panic among it, comes back as an error.

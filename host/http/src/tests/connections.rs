@@ -491,3 +491,24 @@ async fn a_head_that_is_no_request_is_answered_after_those_before_it() {
     let reply = Reply::parse(&answer.as_bytes()[second..], false);
     assert_eq!((reply.status, reply.code().as_str()), (400, "malformed"));
 }
+
+#[tokio::test]
+async fn a_request_for_no_host_or_for_two_or_through_a_proxy_is_refused() {
+    let host = Host::start().await;
+    for (head, status) in [
+        ("GET /livez HTTP/1.1\r\nhost: x\r\n", 200),
+        ("GET http://x/livez HTTP/1.1\r\nhost: x\r\n", 200),
+        ("GET /livez HTTP/1.0\r\n", 200),
+        ("GET /livez HTTP/1.1\r\n", 400),
+        ("GET /livez HTTP/1.1\r\nhost: x\r\nhost: x\r\n", 400),
+        ("GET livez HTTP/1.1\r\nhost: x\r\n", 400),
+        ("CONNECT x:443 HTTP/1.1\r\nhost: x\r\n", 400),
+    ] {
+        let wire = format!("{head}connection: close\r\n\r\n");
+        let reply = Reply::parse(&host.raw(wire.as_bytes()).await, false);
+        assert_eq!(reply.status, status, "{head}");
+        if status == 400 {
+            assert_eq!(reply.code(), "malformed", "{head}");
+        }
+    }
+}
