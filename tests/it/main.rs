@@ -4,8 +4,10 @@
 mod auth;
 mod bad_input;
 mod bad_upload;
+mod fuzz_seeds;
 mod health;
 mod hostile;
+mod hostile_http;
 mod models;
 mod predict;
 mod refusal;

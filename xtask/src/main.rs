@@ -12,6 +12,7 @@ mod bench;
 mod command;
 mod demo;
 mod digest;
+mod fuzz;
 mod guests;
 mod http;
 mod models;
@@ -40,6 +41,9 @@ cargo xtask <command>
   tidy     the house rules
   guests   build every plugin under plugins/ and print where each component lies
   bench    build what the benches need, run them, print the medians
+  fuzz     every fuzz target for a while (needs a nightly compiler)
+             --seconds N         for each target (default 60)
+             --target NAME       this one alone
 ";
 
 fn main() -> ExitCode {
@@ -64,6 +68,7 @@ fn run(args: &[String]) -> Result<()> {
         "guests" => {
             without_options(command, options).and_then(|()| guests::run(&Workspace::read()?))
         }
+        "fuzz" => fuzz::run(&Workspace::read()?, &fuzz::Options::parse(options)?),
         "bench" => without_options(command, options).and_then(|()| bench::run(&Workspace::read()?)),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");

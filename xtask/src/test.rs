@@ -18,9 +18,13 @@ use crate::{command, demo, guests, tidy};
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut steps = Steps::new();
     steps.run("format", || {
-        // The template of new plugins is a crate of its own.
-        let template = ["fmt", "--manifest-path", "sdk/template/Cargo.toml"];
-        for mut format in [workspace.cargo(["fmt", "--all"]), workspace.cargo(template)] {
+        // The template of new plugins and the fuzz targets are crates of their own.
+        let apart = |manifest| workspace.cargo(["fmt", "--manifest-path", manifest]);
+        for mut format in [
+            workspace.cargo(["fmt", "--all"]),
+            apart("sdk/template/Cargo.toml"),
+            apart("tests/fuzz/Cargo.toml"),
+        ] {
             command::run(format.arg("--check")).context("run the same without --check")?;
         }
         Ok(())

@@ -12,15 +12,25 @@
 mod image;
 mod probe;
 
+use foretell_types::compile::Refusal;
 use foretell_types::signature::{Example, Input, Output, Promises, Role, Signature};
 use foretell_types::tensor::{Datatype, Elements, Tensor};
 
 use self::image::Image;
 pub use self::probe::Probe;
 use crate::admission::world_of_this_server;
+use crate::config::StructureLimits;
 
 /// Where the described signatures lie in a guest's memory.
 const SIGNATURES: u32 = 1_024;
+
+/// Checks an upload as the worker does before it runs or compiles anything of it, with the default limits.
+///
+/// # Errors
+/// Every reason to refuse it.
+pub fn admit(upload: Vec<u8>) -> Result<Vec<u8>, Vec<Refusal>> {
+    crate::admission::admit(upload, &StructureLimits::default(), 128 << 20)
+}
 
 /// What a [`chameleon`] does in `predict`: the first element of `x`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

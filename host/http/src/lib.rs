@@ -18,6 +18,8 @@ mod body;
 pub mod config;
 mod extract;
 mod front;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod recover;
 mod reply;
 mod routes;

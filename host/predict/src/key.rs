@@ -58,7 +58,7 @@ pub(crate) fn generate_id() -> Result<KeyId, PredictError> {
 }
 
 /// Whether a text of our form carries the right checksum. `None`: it is not of our form (an operator's own key).
-pub(crate) fn checksum_holds(text: &str) -> Option<bool> {
+pub fn checksum_holds(text: &str) -> Option<bool> {
     let body = text.strip_prefix(PREFIX)?;
     let well_formed =
         body.len() == RANDOM_CHARS + CHECK_CHARS && body.bytes().all(|b| b.is_ascii_alphanumeric());
