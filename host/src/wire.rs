@@ -243,6 +243,8 @@ fn limits(config: &Config) -> Limits {
         deadline_ceiling_ms: sandbox.deadline_ceiling_ms,
         default_memory_mib: sandbox.memory_mib,
         memory_ceiling_mib: sandbox.memory_ceiling_mib,
+        suspend_after: sandbox.suspend_after,
+        suspend_for: sandbox.suspend_for,
         default_key_days: security.key_days,
     }
 }

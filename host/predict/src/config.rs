@@ -1,5 +1,7 @@
 //! What requests and versions may use, with units.
 
+use std::time::Duration;
+
 /// Ceilings and defaults. Every field is checked by the configuration before the server starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -29,6 +31,10 @@ pub struct Limits {
     pub default_memory_mib: u32,
     /// Mebibytes that a version may ask for, at most. Default 512.
     pub memory_ceiling_mib: u32,
+    /// Failures in a row after which a version is suspended; 0 = never. Default 20.
+    pub suspend_after: u32,
+    /// How long it is suspended before one call may try it again. Default 10 s.
+    pub suspend_for: Duration,
     /// Days until a key expires where its creator does not say. Default 365.
     pub default_key_days: u32,
 }
@@ -49,6 +55,8 @@ impl Default for Limits {
             deadline_ceiling_ms: 60_000,
             default_memory_mib: 128,
             memory_ceiling_mib: 512,
+            suspend_after: 20,
+            suspend_for: Duration::from_secs(10),
             default_key_days: 365,
         }
     }

@@ -97,6 +97,19 @@ pub enum PredictError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The version failed again and again, and is left alone for a while.
+    #[error(
+        "version `{version}` of `{model}` failed too often in a row and is suspended; its owner finds the reason in the log; try again in {} s",
+        retry_after.as_secs()
+    )]
+    Suspended {
+        /// The model.
+        model: String,
+        /// The version.
+        version: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller went away, or its body ended early.
     #[error("the body ended before it was complete")]
     BodyLost,
@@ -127,6 +140,7 @@ impl PredictError {
             Self::Contract { .. } => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::TenantBusy { .. } => ErrorKind::RateLimited,
+            Self::Suspended { .. } => ErrorKind::ModelSuspended,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -147,9 +161,9 @@ impl PredictError {
     /// When to try again, where that may help.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after, .. } | Self::TenantBusy { retry_after, .. } => {
-                Some(*retry_after)
-            }
+            Self::Overloaded { retry_after, .. }
+            | Self::TenantBusy { retry_after, .. }
+            | Self::Suspended { retry_after, .. } => Some(*retry_after),
             Self::Run {
                 error: RunError::Overloaded { .. } | RunError::Unavailable(_),
                 ..

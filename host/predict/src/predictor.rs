@@ -8,7 +8,8 @@ use foretell_types::run::Runner;
 use crate::registry::{Registry, Target};
 use crate::stage::admit::Gate;
 use crate::stage::identify::Identity;
-use crate::stage::{check, resolve, run, settle};
+use crate::stage::suspend::Rule;
+use crate::stage::{check, resolve, run, settle, suspend};
 use crate::{Answer, Call, Limits, ModelRef, Payload, PredictError, apart};
 
 /// Answers predictions. Cheap to share; one for each server.
@@ -18,6 +19,7 @@ pub struct Predictor {
     runner: Arc<dyn Runner>,
     gate: Gate,
     max_body_bytes: u64,
+    suspension: Rule,
 }
 
 impl Predictor {
@@ -38,6 +40,10 @@ impl Predictor {
                 limits.max_concurrent_per_tenant,
             ),
             max_body_bytes: limits.max_body_bytes,
+            suspension: Rule {
+                after: limits.suspend_after,
+                pause: limits.suspend_for,
+            },
         }
     }
 
@@ -59,8 +65,11 @@ impl Predictor {
             check::check(&target, payload.decode(&target)?)
         })
         .await?;
+        let pass = suspend::pass(&target, self.suspension)?;
         let ran = run::run(&*self.runner, admitted, target, checked).await;
-        settle::settle(ran)
+        let answer = settle::settle(ran);
+        pass.judge(&answer);
+        answer
     }
 
     /// The version that a call would go to: for metadata and readiness.

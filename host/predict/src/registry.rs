@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::stage::suspend::Breaker;
 use dashmap::DashMap;
 use foretell_store::port::models::Runtime;
 use foretell_store::{ModelRecord, Models, StoreError};
@@ -25,6 +26,8 @@ pub struct Target {
     pub signature: Signature,
     /// What the host does with it.
     pub runtime: Runtime,
+    /// How often it failed lately.
+    pub(crate) breaker: Breaker,
 }
 
 impl fmt::Display for Target {
@@ -54,6 +57,7 @@ impl ModelState {
                     digest: version.digest,
                     signature: version.signature,
                     runtime: version.runtime,
+                    breaker: Breaker::default(),
                 };
                 (version.version, Arc::new(target))
             })

@@ -242,6 +242,10 @@ pub struct Sandbox {
     pub instances: u32,
     /// Threads for predictions that take long; 0 = two per core, at least 4.
     pub lanes: usize,
+    /// Failures in a row after which a version is suspended; 0 = never.
+    pub suspend_after: u32,
+    /// How long it is suspended before it is tried again.
+    pub suspend_for: Duration,
 }
 
 impl Sandbox {
@@ -302,6 +306,22 @@ impl Sandbox {
                 ),
                 0,
                 0..=1_024,
+            ),
+            suspend_after: layers.take_within(
+                Key::new(
+                    "sandbox.suspend_after",
+                    "Failures in a row (traps, memory, deadline, nonsense) that suspend a version; 0 is never.",
+                ),
+                20,
+                0..=1_000_000,
+            ),
+            suspend_for: layers.take_within(
+                Key::new(
+                    "sandbox.suspend_for",
+                    "Time for which it is answered 503, before one call may try it again.",
+                ),
+                10 * SECOND,
+                SECOND..=HOUR,
             ),
         }
     }

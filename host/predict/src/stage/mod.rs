@@ -9,3 +9,4 @@ pub(crate) mod identify;
 pub(crate) mod resolve;
 pub(crate) mod run;
 pub(crate) mod settle;
+pub(crate) mod suspend;

@@ -57,6 +57,55 @@ async fn a_pushed_model_answers_its_tenant_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_version_that_fails_again_and_again_is_not_run_until_it_has_had_its_pause() {
+    let house = House::with(Limits {
+        suspend_after: 3,
+        suspend_for: Duration::from_hours(1),
+        ..Limits::default()
+    })
+    .await;
+    let own = house.tenant("a", &["infer", "models"]).await;
+    house.push(&own, "m", "1", b"one").await.unwrap();
+    house.push(&own, "m", "2", b"two").await.unwrap();
+    let fails = || Err(RunError::Trapped("unreachable".into()));
+    let plan = |result| *house.runner.plan.lock().unwrap() = Some(result);
+    for failure in [
+        fails(),
+        fails(),
+        Err(RunError::Overloaded {
+            waited: Duration::ZERO,
+        }),
+        fails(),
+    ] {
+        plan(failure);
+        house
+            .predict(&call(&own), "m", None, 1.0)
+            .await
+            .unwrap_err();
+    }
+    let ran = house.runner.ran.lock().unwrap().len();
+    let suspended = house
+        .predict(&call(&own), "m", None, 1.0)
+        .await
+        .unwrap_err();
+    assert_eq!(suspended.kind(), ErrorKind::ModelSuspended);
+    assert!(suspended.retry_after() > Some(Duration::from_mins(59)));
+    assert!(
+        suspended.to_string().contains("version `1` of `m`"),
+        "{suspended}"
+    );
+    assert_eq!(house.runner.ran.lock().unwrap().len(), ran, "it is not run");
+    assert_eq!(
+        house
+            .predict(&call(&own), "m", Some("2"), 1.0)
+            .await
+            .unwrap(),
+        2.0,
+        "another version is not its fault"
+    );
+}
+
+#[tokio::test]
 async fn the_body_of_a_refused_caller_is_never_read() {
     let house = House::build().await;
     let only_models = house.tenant("a", &["models"]).await;
