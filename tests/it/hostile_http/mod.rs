@@ -13,7 +13,7 @@ use std::net::TcpStream;
 
 use foretell_tests::wait::PATIENCE;
 use foretell_tests::{Client, Tenant, TestHost, guests};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Whether to take the long way: many more cases, which is not for every change.
 fn long() -> bool {
@@ -41,12 +41,16 @@ impl House {
         }
     }
 
+    /// On a connection of its own: one that was kept could end of its idle time as it is used again.
     #[track_caller]
     fn neighbour_is_served(&self) {
-        let answer = self
-            .neighbour
-            .post("/api/predict/honest", &json!({"x": 0.5}))
-            .is(200);
+        let answer = self.request(
+            &self.neighbour,
+            "POST /api/predict/honest",
+            b"content-type: application/json\r\n",
+            br#"{"x": 0.5}"#,
+        );
+        assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.json()["prediction"]["y"], 0.5);
     }
 
