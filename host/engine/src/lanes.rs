@@ -10,32 +10,20 @@
 //! a short one until nobody was refused for a second. So under lasting overload those who are let in are answered nearly
 //! as fast as on a quiet day, instead of all of them late.
 
-use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use foretell_types::{TenantId, VersionDigest};
-
+use self::queue::{Job, Limits, Queue};
 use crate::config::LaneConfig;
-use crate::cost::{Expected, Kind};
+use crate::cost::Expected;
 use crate::grants::log::Origin;
+
+mod queue;
 
 /// How far lane threads stand behind the others: what runs in place is short, and should not wait for what is not.
 const NICER: i32 = 5;
-
-/// What the predictions of a tenant may be expected to wait in a burst.
-const BURST: Duration = Duration::from_millis(200);
-
-/// The same while the tenant is strained.
-const STRAINED: Duration = Duration::from_millis(10);
-
-/// Whatever the two say, a prediction may wait for this many times its own cost.
-const WAITS: u32 = 10;
-
-/// How long a tenant stays strained after its last refusal.
-const STRAIN: Duration = Duration::from_secs(1);
 
 /// What a lane does; it is told how long it waited.
 type Work = Box<dyn FnOnce(Duration) + Send>;
@@ -60,57 +48,6 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     limits: Limits,
-}
-
-struct Limits {
-    waiting: usize,
-    per_tenant: usize,
-    for_long: usize,
-    for_unproven: usize,
-    /// How many threads get anywhere at once.
-    cores: u32,
-    patience: Duration,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// One line for each tenant that waits; the front one is served next.
-    lines: VecDeque<TenantLine>,
-    /// What is known of tenants that run, wait or are strained.
-    tenants: HashMap<TenantId, Share>,
-    waiting: usize,
-    running_long: usize,
-    running_unproven: usize,
-    tickets: u64,
-    closed: bool,
-}
-
-struct TenantLine {
-    tenant: TenantId,
-    /// One line for each version that waits; the front one is served next.
-    versions: VecDeque<VersionLine>,
-}
-
-struct VersionLine {
-    version: VersionDigest,
-    jobs: VecDeque<Job>,
-}
-
-/// What one tenant has of the lanes.
-#[derive(Default)]
-struct Share {
-    running: usize,
-    /// What those that wait are expected to cost.
-    waiting: Duration,
-    strained_until: Option<Instant>,
-}
-
-struct Job {
-    number: u64,
-    since: Instant,
-    expected: Expected,
-    origin: Arc<Origin>,
-    work: Work,
 }
 
 impl Lanes {
@@ -222,184 +159,6 @@ impl Shared {
     }
 }
 
-impl Limits {
-    /// What a prediction of this cost may be expected to wait.
-    fn longest_wait(&self, strained: bool, cost: Duration) -> Duration {
-        let wait = if strained { STRAINED } else { BURST };
-        wait.max(cost.saturating_mul(WAITS)).min(self.patience)
-    }
-}
-
-impl Share {
-    fn is_strained(&self, now: Instant) -> bool {
-        self.strained_until.is_some_and(|until| now < until)
-    }
-}
-
-impl Queue {
-    /// Whether one more may wait. A refusal strains the tenant.
-    fn has_room(
-        &mut self,
-        limits: &Limits,
-        tenant: &TenantId,
-        cost: Duration,
-        now: Instant,
-    ) -> bool {
-        if self.closed || self.waiting >= limits.waiting {
-            return false;
-        }
-        let Some(share) = self.tenants.get_mut(tenant) else {
-            return true;
-        };
-        // Tenants are served in turn, so what waits of one is spread over all that wait.
-        let in_turn = u32::try_from(self.lines.len()).unwrap_or(u32::MAX).max(1);
-        let wait = share.waiting.saturating_mul(in_turn) / limits.cores;
-        let room = wait <= limits.longest_wait(share.is_strained(now), cost);
-        if !room {
-            share.strained_until = Some(now + STRAIN);
-        }
-        room
-    }
-
-    fn push(&mut self, job: Job) {
-        let Origin { tenant, version } = &*job.origin;
-        self.waiting += 1;
-        self.tenants.entry(tenant.clone()).or_default().waiting += job.expected.cost;
-        let known = self.lines.iter().position(|line| line.tenant == *tenant);
-        if known.is_none() {
-            self.lines.push_back(TenantLine {
-                tenant: tenant.clone(),
-                versions: VecDeque::new(),
-            });
-        }
-        let at = known.unwrap_or(self.lines.len() - 1);
-        let Some(line) = self.lines.get_mut(at) else {
-            return;
-        };
-        match line
-            .versions
-            .iter_mut()
-            .find(|line| line.version == *version)
-        {
-            Some(line) => line.jobs.push_back(job),
-            None => line.versions.push_back(VersionLine {
-                version: *version,
-                jobs: VecDeque::from([job]),
-            }),
-        }
-    }
-
-    /// The next job that may run now: of the first tenant in turn, and of its first version in turn, that has a thread
-    /// left for its kind.
-    fn next(&mut self, limits: &Limits) -> Option<Job> {
-        let (at, version) = self.lines.iter().enumerate().find_map(|(at, line)| {
-            let held = self
-                .tenants
-                .get(&line.tenant)
-                .map_or(0, |share| share.running);
-            if held >= limits.per_tenant {
-                return None;
-            }
-            let mut fronts = line.versions.iter().map(|line| line.jobs.front());
-            let version = fronts.position(|job| {
-                job.is_some_and(|job| self.has_thread_for(job.expected.kind, limits))
-            })?;
-            Some((at, version))
-        })?;
-        let job = self.take(at, version, 0)?;
-        // Whoever was served goes to the end.
-        let served = self
-            .lines
-            .get_mut(at)
-            .filter(|line| line.tenant == job.origin.tenant);
-        if let Some(line) = served {
-            let again = line.versions.get(version);
-            if again.is_some_and(|line| line.version == job.origin.version)
-                && let Some(version) = line.versions.remove(version)
-            {
-                line.versions.push_back(version);
-            }
-            if let Some(line) = self.lines.remove(at) {
-                self.lines.push_back(line);
-            }
-        }
-        self.tenants
-            .entry(job.origin.tenant.clone())
-            .or_default()
-            .running += 1;
-        match job.expected.kind {
-            Kind::Short => {}
-            Kind::Unproven => self.running_unproven += 1,
-            Kind::Long => self.running_long += 1,
-        }
-        Some(job)
-    }
-
-    const fn has_thread_for(&self, kind: Kind, limits: &Limits) -> bool {
-        let doubtful = self.running_long + self.running_unproven;
-        match kind {
-            Kind::Short => true,
-            Kind::Unproven => doubtful < limits.for_unproven,
-            Kind::Long => self.running_long < limits.for_long && doubtful < limits.for_unproven,
-        }
-    }
-
-    fn ended(&mut self, tenant: &TenantId, kind: Kind) {
-        match kind {
-            Kind::Short => {}
-            Kind::Unproven => self.running_unproven -= 1,
-            Kind::Long => self.running_long -= 1,
-        }
-        if let Some(share) = self.tenants.get_mut(tenant) {
-            share.running -= 1;
-        }
-        self.forget_idle(tenant);
-    }
-
-    fn withdraw(&mut self, number: u64) -> Option<Job> {
-        let (tenant, version, at) = self.lines.iter().enumerate().find_map(|(tenant, line)| {
-            line.versions
-                .iter()
-                .enumerate()
-                .find_map(|(version, line)| {
-                    let at = line.jobs.iter().position(|job| job.number == number)?;
-                    Some((tenant, version, at))
-                })
-        })?;
-        let job = self.take(tenant, version, at)?;
-        self.forget_idle(&job.origin.tenant);
-        Some(job)
-    }
-
-    /// Takes a job out of its line, and the line with it if it was the last.
-    fn take(&mut self, tenant: usize, version: usize, at: usize) -> Option<Job> {
-        let line = self.lines.get_mut(tenant)?;
-        let jobs = &mut line.versions.get_mut(version)?.jobs;
-        let job = jobs.remove(at)?;
-        if jobs.is_empty() {
-            line.versions.remove(version);
-        }
-        if line.versions.is_empty() {
-            self.lines.remove(tenant);
-        }
-        self.waiting -= 1;
-        if let Some(share) = self.tenants.get_mut(&job.origin.tenant) {
-            share.waiting = share.waiting.saturating_sub(job.expected.cost);
-        }
-        Some(job)
-    }
-
-    /// Keeps the map as small as the number of tenants that are about.
-    fn forget_idle(&mut self, tenant: &TenantId) {
-        let idle = self.tenants.get(tenant).is_some_and(|share| {
-            share.running == 0 && share.waiting.is_zero() && !share.is_strained(Instant::now())
-        });
-        if idle {
-            self.tenants.remove(tenant);
-        }
-    }
-}
-
 fn serve(shared: &Shared) {
     step_back();
     let mut queue = shared.lock();
@@ -446,22 +205,23 @@ fn step_back() {
 mod tests {
     use std::sync::mpsc;
 
-    use foretell_types::Digest;
+    use foretell_types::{Digest, TenantId, VersionDigest};
 
     use super::*;
+    use crate::cost::Kind;
 
-    fn origin(tenant: &str, version: u8) -> Arc<Origin> {
+    pub(super) fn origin(tenant: &str, version: u8) -> Arc<Origin> {
         Arc::new(Origin {
             tenant: TenantId::parse(tenant).unwrap(),
             version: VersionDigest(Digest::from_bytes([version; 32])),
         })
     }
 
-    const SHORT: Expected = expected(Kind::Short, 1);
+    pub(super) const SHORT: Expected = expected(Kind::Short, 1);
     const UNPROVEN: Expected = expected(Kind::Unproven, 1);
     const LONG: Expected = expected(Kind::Long, 1);
 
-    const fn expected(kind: Kind, milliseconds: u64) -> Expected {
+    pub(super) const fn expected(kind: Kind, milliseconds: u64) -> Expected {
         Expected {
             kind,
             cost: Duration::from_millis(milliseconds),
@@ -620,49 +380,6 @@ mod tests {
         let fair = [("a", 1), ("b", 4), ("a", 2), ("b", 4), ("a", 3), ("a", 1)];
         assert_eq!(order, fair);
         drop(tickets);
-    }
-
-    #[test]
-    fn what_would_wait_too_long_is_refused_and_its_tenant_kept_short_for_a_while() {
-        let limits = Limits {
-            waiting: 10_000,
-            per_tenant: 1,
-            for_long: 1,
-            for_unproven: 1,
-            cores: 1,
-            patience: Duration::from_secs(2),
-        };
-        let mut queue = Queue::default();
-        let (tenant, now) = (TenantId::parse("a").unwrap(), Instant::now());
-        let cost = SHORT.cost;
-        let mut waits = 0;
-        while queue.has_room(&limits, &tenant, cost, now) {
-            queue.push(Job {
-                number: waits,
-                since: now,
-                expected: SHORT,
-                origin: origin("a", 1),
-                work: Box::new(|_| ()),
-            });
-            waits += 1;
-        }
-        assert_eq!(waits, 201, "a burst of 200 ms, and the one behind it");
-        for number in 0..191 {
-            assert!(
-                !queue.has_room(&limits, &tenant, cost, now),
-                "strained, and {} ms wait",
-                201 - number
-            );
-            queue.withdraw(number).unwrap();
-        }
-        assert!(queue.has_room(&limits, &tenant, cost, now));
-        let slow = expected(Kind::Short, 50).cost;
-        assert!(queue.has_room(&limits, &tenant, slow, now));
-        let neighbour = TenantId::parse("b").unwrap();
-        assert!(queue.has_room(&limits, &neighbour, cost, now));
-        let share = &queue.tenants[&tenant];
-        assert!(share.is_strained(now + STRAIN / 2));
-        assert!(!share.is_strained(now + STRAIN));
     }
 
     #[test]
