@@ -5,7 +5,7 @@
 //! through: its success ends the suspension, its failure begins the next pause. Only what the plugin did counts: not an
 //! input that it refused, and nothing that the server lacked.
 //!
-//! The state is part of the [`Target`](crate::Target): whatever changes the model in the store also gives its versions a
+//! The state is part of the [`Target`]: whatever changes the model in the store also gives its versions a
 //! new chance.
 
 use std::sync::Arc;
