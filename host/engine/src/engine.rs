@@ -172,8 +172,11 @@ impl Engine {
             job.loaded
                 .cost
                 .record(job.bytes, thread_cpu_time().saturating_sub(cpu), &config);
+            let outcome = outcome(result, &job.limits, Usage { queued, compute });
+            // Whatever the call held is given back before anybody hears of its end.
+            drop(job);
             // Nobody listens any more where the caller has hung up.
-            let _ = answer.send(outcome(result, &job.limits, Usage { queued, compute }));
+            let _ = answer.send(outcome);
         });
         let Ok(ticket) = self.lanes.submit(&origin, expected, work) else {
             return overloaded(began.elapsed());
