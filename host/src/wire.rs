@@ -5,19 +5,23 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretell_engine::{Engine, EngineConfig, EngineError};
 use foretell_http::{App, HttpConfig};
-use foretell_predict::health::{Check, Database, Health, StoredModels};
+use foretell_predict::health::{CachedAnswers, Check, Database, Health, StoredModels};
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{ManagerParts, OperatorKey};
-use foretell_predict::{Clock, Identity, Limits, Manager, PredictError, Predictor, Registry};
+use foretell_predict::{
+    AnswerCache, CacheLimits, Clock, Identity, Limits, Manager, PredictError, Predictor, Registry,
+};
 use foretell_store::{StoreError, Stores};
 use foretell_types::compile::Compiler;
 use foretell_types::run::Runner;
 use thiserror::Error;
 
-use crate::config::{Config, Predictions, Sandbox, Server, Uploads};
+use crate::config::units::CacheBackend;
+use crate::config::{Cache, Config, Predictions, Sandbox, Server, Uploads};
 use crate::folder::DataFolder;
 use crate::health::{DiskSpace, MemoryUsage};
 use crate::secrets::{Secrets, SecretsError};
@@ -69,7 +73,9 @@ impl House {
         );
         let engine = Engine::new(engine_config, Arc::clone(&stores.blobs))?;
         let limits = limits(&config);
-        let health = Arc::new(Health::new(checks(&stores, &config, folder.path())));
+        let cache = cache_of(&config.cache).map(Arc::new);
+        let checks = checks(&stores, &config, folder.path(), cache.clone());
+        let health = Arc::new(Health::new(checks));
 
         let identity = Arc::new(Identity::new(
             Arc::clone(&stores.keys),
@@ -83,6 +89,7 @@ impl House {
             Arc::clone(&identity),
             Arc::clone(&registry),
             Arc::clone(&runner),
+            cache.clone(),
             &limits,
         ));
         let manager = Arc::new(Manager::new(ManagerParts {
@@ -92,6 +99,7 @@ impl House {
             keys: stores.keys,
             models: stores.models,
             blobs: stores.blobs,
+            cache,
             compiler: engine as Arc<dyn Compiler>,
             runner,
             limits,
@@ -249,6 +257,21 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
+/// The prediction cache, if there is to be one.
+fn cache_of(config: &Cache) -> Option<AnswerCache> {
+    let Cache {
+        enabled,
+        backend: CacheBackend::Memory,
+        default_ttl,
+        max_memory,
+    } = *config;
+    let limits = CacheLimits {
+        max_bytes: max_memory.0,
+        ttl: Duration::from_secs(default_ttl),
+    };
+    enabled.then(|| AnswerCache::new(&limits, Clock::system()))
+}
+
 fn http_config(server: &Server) -> HttpConfig {
     HttpConfig {
         max_connections: server.max_connections,
@@ -262,9 +285,15 @@ fn http_config(server: &Server) -> HttpConfig {
     }
 }
 
-fn checks(stores: &Stores, config: &Config, data_dir: &Path) -> Vec<Box<dyn Check>> {
+fn checks(
+    stores: &Stores,
+    config: &Config,
+    data_dir: &Path,
+    cache: Option<Arc<AnswerCache>>,
+) -> Vec<Box<dyn Check>> {
     vec![
         Box::new(Database(Arc::clone(&stores.probe))),
+        Box::new(CachedAnswers(cache)),
         Box::new(StoredModels {
             tenants: Arc::clone(&stores.tenants),
             models: Arc::clone(&stores.models),

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use foretell_predict::{Call, Credentials};
+use foretell_predict::{CacheUse, Call, Credentials};
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Uri, request};
@@ -73,6 +73,7 @@ impl Head {
                 request_id,
                 credentials: credentials(&headers),
                 prefix,
+                cache: cache_use(&headers),
             },
             method,
             headers,
@@ -195,6 +196,25 @@ fn credentials(headers: &HeaderMap) -> Credentials {
     Credentials::new(key.filter(|key| !key.is_empty()).map(str::to_owned))
 }
 
+/// What `Cache-Control` wants of the prediction cache: `no-store` is the stronger word, and what else may stand there has no
+/// effect.
+fn cache_use(headers: &HeaderMap) -> CacheUse {
+    let says = |word: &str| {
+        let values = headers.get_all(header::CACHE_CONTROL).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|text| text.split(','))
+            .any(|directive| directive.trim().eq_ignore_ascii_case(word))
+    };
+    if says("no-store") {
+        CacheUse::Bypass
+    } else if says("no-cache") {
+        CacheUse::Refresh
+    } else {
+        CacheUse::Recall
+    }
+}
+
 /// The tenant of a `/tenants/{t}` prefix, and the URI without it.
 fn split_prefix(uri: &Uri) -> (Option<String>, Option<Uri>) {
     let Some(rest) = uri.path().strip_prefix("/tenants/") else {
@@ -290,6 +310,24 @@ mod tests {
             assert!(!shows(&[(authorization.clone(), none)]), "{none:?}");
         }
         assert!(!shows(&[]));
+    }
+
+    #[test]
+    fn a_caller_may_do_without_the_cache() {
+        for (values, wanted) in [
+            (&[][..], CacheUse::Recall),
+            (&["max-age=0"], CacheUse::Recall),
+            (&["no-cache"], CacheUse::Refresh),
+            (&["max-age=0, No-Cache"], CacheUse::Refresh),
+            (&["no-cache", "no-store"], CacheUse::Bypass),
+            (&["no-cachet"], CacheUse::Recall),
+        ] {
+            let headers: Vec<_> = values
+                .iter()
+                .map(|value| (header::CACHE_CONTROL, *value))
+                .collect();
+            assert_eq!(head("/", &headers).0.call.cache, wanted, "{values:?}");
+        }
     }
 
     #[test]

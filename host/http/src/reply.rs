@@ -302,8 +302,9 @@ pub(crate) async fn prediction<B: Serialize>(
 fn describe(headers: &mut HeaderMap, answer: &Answer) {
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     let timing = format!(
-        "queue;dur={:.3}, compute;dur={:.3}",
+        "queue;dur={:.3}, cache;dur={:.3}, compute;dur={:.3}",
         ms(answer.usage.queued),
+        ms(answer.lookup.took),
         ms(answer.usage.compute)
     );
     let target = &answer.target;
@@ -327,10 +328,9 @@ fn describe(headers: &mut HeaderMap, answer: &Answer) {
             headers.insert(name, value);
         }
     }
-    // Nothing is cached yet.
     headers.insert(
         HeaderName::from_static("x-cache"),
-        HeaderValue::from_static("bypass"),
+        HeaderValue::from_static(answer.lookup.cached.as_str()),
     );
 }
 

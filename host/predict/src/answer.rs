@@ -1,12 +1,15 @@
 //! A prediction's answer, and what records show of it.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use foretell_types::run::Usage;
 use foretell_types::signature::Role;
 use foretell_types::{Elements, Tensor};
 
 use crate::Target;
+use crate::cache::Entry;
 
 /// The answer to one prediction.
 #[derive(Debug)]
@@ -14,11 +17,83 @@ pub struct Answer {
     /// The version that answered.
     pub target: Arc<Target>,
     /// All outputs, in signature order, as the signature promises them.
-    pub outputs: Vec<Tensor>,
+    pub outputs: Outputs,
     /// How many rows were asked for.
     pub rows: u32,
-    /// What it used.
+    /// What it used; nothing, if it was given before.
     pub usage: Usage,
+    /// What the cache did for it.
+    pub lookup: Lookup,
+}
+
+/// The outputs of a run, or those that were kept of an earlier one.
+#[derive(Debug)]
+pub struct Outputs(Source);
+
+#[derive(Debug)]
+enum Source {
+    Run(Vec<Tensor>),
+    Kept(Arc<Entry>),
+}
+
+impl Outputs {
+    pub(crate) const fn run(outputs: Vec<Tensor>) -> Self {
+        Self(Source::Run(outputs))
+    }
+
+    pub(crate) const fn kept(entry: Arc<Entry>) -> Self {
+        Self(Source::Kept(entry))
+    }
+}
+
+impl Deref for Outputs {
+    type Target = [Tensor];
+
+    fn deref(&self) -> &[Tensor] {
+        match &self.0 {
+            Source::Run(outputs) => outputs,
+            Source::Kept(entry) => &entry.outputs,
+        }
+    }
+}
+
+/// What the cache did for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lookup {
+    /// Whether it gave the answer.
+    pub cached: Cached,
+    /// How long it took, waiting for an equal question included.
+    pub took: Duration,
+}
+
+impl Lookup {
+    /// It was not asked.
+    pub(crate) const BYPASS: Self = Self {
+        cached: Cached::Bypass,
+        took: Duration::ZERO,
+    };
+}
+
+/// Whether an answer came from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cached {
+    /// It was given before.
+    Hit,
+    /// It was not there, and was run.
+    Miss,
+    /// It was run without a look: the cache is off, the version is not to be cached, or the caller wants it run.
+    Bypass,
+}
+
+impl Cached {
+    /// The name in headers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 impl Answer {

@@ -19,6 +19,20 @@ pub struct Call {
     pub credentials: Credentials,
     /// The tenant of a `/tenants/{t}` prefix, as written.
     pub prefix: Option<String>,
+    /// What the caller wants of the cache.
+    pub cache: CacheUse,
+}
+
+/// What a caller wants of the prediction cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheUse {
+    /// An answer that was given before will do.
+    #[default]
+    Recall,
+    /// The prediction is to be run, and its answer kept in place of an earlier one.
+    Refresh,
+    /// The prediction is to be run, and its answer not kept.
+    Bypass,
 }
 
 /// The key that a caller shows, as sent; never logged.

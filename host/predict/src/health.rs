@@ -12,6 +12,8 @@ use foretell_store::port::probe::Probe;
 use foretell_store::{Models, Tenants};
 use foretell_types::blob::{BlobId, BlobKind, Blobs};
 
+use crate::{AnswerCache, CacheStats};
+
 /// How long one check may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -121,6 +123,32 @@ impl Check for Database {
             Ok(()) => Ok("written and read".into()),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// `cache`: what is kept and how often it helped. In this process, it is always well.
+pub struct CachedAnswers(pub Option<Arc<AnswerCache>>);
+
+#[async_trait]
+impl Check for CachedAnswers {
+    fn name(&self) -> &'static str {
+        "cache"
+    }
+
+    async fn look(&self) -> Result<String, String> {
+        let Some(cache) = &self.0 else {
+            return Ok("disabled".into());
+        };
+        let CacheStats {
+            entries,
+            bytes,
+            max_bytes,
+            hits,
+            misses,
+        } = cache.stats();
+        Ok(format!(
+            "{entries} answers, {bytes} of at most {max_bytes} bytes; {hits} hits, {misses} misses"
+        ))
     }
 }
 

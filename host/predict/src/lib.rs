@@ -11,6 +11,7 @@
 
 pub mod answer;
 mod apart;
+mod cache;
 pub mod call;
 pub mod clock;
 pub mod config;
@@ -23,9 +24,10 @@ mod registry;
 mod stage;
 mod text;
 
-pub use answer::Answer;
+pub use answer::{Answer, Cached, Outputs};
 pub use apart::apart;
-pub use call::{Call, Credentials, Inputs, ModelRef, Payload};
+pub use cache::{AnswerCache, CacheLimits, CacheStats};
+pub use call::{CacheUse, Call, Credentials, Inputs, ModelRef, Payload};
 pub use clock::Clock;
 pub use config::Limits;
 pub use error::PredictError;

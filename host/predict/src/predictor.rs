@@ -8,9 +8,10 @@ use foretell_types::run::Runner;
 use crate::registry::{Registry, Target};
 use crate::stage::admit::Gate;
 use crate::stage::identify::Identity;
+use crate::stage::recall::Recalled;
 use crate::stage::suspend::Rule;
-use crate::stage::{check, resolve, run, settle, suspend};
-use crate::{Answer, Call, Limits, ModelRef, Payload, PredictError, apart};
+use crate::stage::{check, recall, resolve, run, settle, suspend};
+use crate::{Answer, AnswerCache, Call, Limits, ModelRef, Payload, PredictError, apart};
 
 /// Answers predictions. Cheap to share; one for each server.
 pub struct Predictor {
@@ -18,16 +19,18 @@ pub struct Predictor {
     registry: Arc<Registry>,
     runner: Arc<dyn Runner>,
     gate: Gate,
+    cache: Option<Arc<AnswerCache>>,
     max_body_bytes: u64,
     suspension: Rule,
 }
 
 impl Predictor {
-    /// Joins the parts.
+    /// Joins the parts; without a cache, every prediction is run.
     pub fn new(
         identity: Arc<Identity>,
         registry: Arc<Registry>,
         runner: Arc<dyn Runner>,
+        cache: Option<Arc<AnswerCache>>,
         limits: &Limits,
     ) -> Self {
         Self {
@@ -39,6 +42,7 @@ impl Predictor {
                 limits.max_concurrent,
                 limits.max_concurrent_per_tenant,
             ),
+            cache,
             max_body_bytes: limits.max_body_bytes,
             suspension: Rule {
                 after: limits.suspend_after,
@@ -61,15 +65,22 @@ impl Predictor {
         let admitted = self.gate.admit(caller)?;
         let body_bytes = payload.read(self.max_body_bytes).await?;
         let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
-        let checked = apart(body_bytes, || {
-            check::check(&target, payload.decode(&target)?)
+        let cache = self.cache.as_deref();
+        let question = apart(body_bytes, || {
+            let checked = check::check(&target, payload.decode(&target)?)?;
+            Ok::<_, PredictError>(recall::question(cache, call.cache, &target, checked))
         })
         .await?;
-        let pass = suspend::pass(&target, self.suspension)?;
-        let ran = run::run(&*self.runner, admitted, target, checked).await;
-        let answer = settle::settle(ran);
-        pass.judge(&answer);
-        answer
+        match recall::recall(question, target).await {
+            Recalled::Hit(answer) => Ok(answer),
+            Recalled::Miss(missed) => {
+                let pass = suspend::pass(&missed.target, self.suspension)?;
+                let ran = run::run(&*self.runner, admitted, missed).await;
+                let answer = settle::settle(ran);
+                pass.judge(&answer);
+                answer
+            }
+        }
     }
 
     /// The version that a call would go to: for metadata and readiness.

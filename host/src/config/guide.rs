@@ -11,8 +11,6 @@ pub(super) const VARIABLES: &[&str] = &[
     "RATE_LIMIT_ENABLED",
     "MAX_REQUESTS_PER_HOUR",
     "SECURITY_LOGGING",
-    "CACHE_ENABLED",
-    "CACHE_TTL_SECONDS",
     "ASYNC_PROCESSING",
     "PROMETHEUS_ENABLED",
     "METRICS_PORT",
@@ -27,7 +25,7 @@ pub(super) const VARIABLES: &[&str] = &[
 const KEYS: &[&str] = &[
     "database.pool_timeout",
     "database.pool_recycle",
-    "cache.",
+    "cache.url",
     "security.rate_limiting.",
     "monitoring.",
     "features.",

@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_with_key_value_range_and_origin() {
-        let file = file("server:\n  limit: 30\n  lmit: 3\ncache:\n  enabled: true\nzzz: 1\n");
+        let file = file("server:\n  limit: 30\n  lmit: 3\nmonitoring:\n  enabled: true\nzzz: 1\n");
         let environment = Environment::from([("FORETELL_SERVER__LIMTI", "2")]);
         let mut layers = Layers::new(&environment, Some(file.path()));
         layers.take_within(KEY, 9_u32, 1..=10);
@@ -495,7 +495,7 @@ mod tests {
             problems,
             [
                 "FILE:2: server.limit cannot be `30`; use 1 to 10",
-                "FILE:5: `cache.enabled` is not supported yet in this version; remove it, so that nobody relies on it",
+                "FILE:5: `monitoring.enabled` is not supported yet in this version; remove it, so that nobody relies on it",
                 "FILE:3: unknown key `server.lmit`; did you mean `server.limit`?",
                 "FILE:6: unknown key `zzz`; `foretell config show` lists every key",
                 "environment FORETELL_SERVER__LIMTI: unknown key `FORETELL_SERVER__LIMTI`; did you mean `FORETELL_SERVER__LIMIT`?",

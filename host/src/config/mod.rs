@@ -21,7 +21,9 @@ use std::path::PathBuf;
 
 pub use environment::Environment;
 pub use layers::{Origin, Problem, Settled};
-pub use sections::{Database, Health, Logging, Predictions, Sandbox, Security, Server, Uploads};
+pub use sections::{
+    Cache, Database, Health, Logging, Predictions, Sandbox, Security, Server, Uploads,
+};
 
 use layers::Layers;
 
@@ -32,6 +34,8 @@ pub struct Config {
     pub server: Server,
     /// The store.
     pub database: Database,
+    /// Answers that are given again.
+    pub cache: Cache,
     /// Keys.
     pub security: Security,
     /// What requests may use.
@@ -129,6 +133,7 @@ impl Config {
         Self {
             server: Server::take(layers),
             database: Database::take(layers),
+            cache: Cache::take(layers),
             security: Security::take(layers),
             predictions: Predictions::take(layers),
             sandbox: Sandbox::take(layers),
@@ -339,11 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn the_guides_names_set_the_cache() {
+        let environment =
+            Environment::from([("CACHE_ENABLED", "false"), ("CACHE_TTL_SECONDS", "60")]);
+        let loaded = load(&environment).unwrap();
+        assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+        assert!(!loaded.config.cache.enabled);
+        assert_eq!(loaded.config.cache.default_ttl, 60);
+
+        let redis = load(&Environment::from([("FORETELL_CACHE__BACKEND", "redis")])).unwrap_err();
+        assert!(
+            redis.to_string().contains("Redis is not supported yet"),
+            "{redis}"
+        );
+    }
+
+    #[test]
     fn the_guides_own_file_is_refused_key_by_key() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(
             file.path(),
-            "database:\n  url: ${DATABASE_URL:-sqlite:}\n  pool_size: 20\n  pool_timeout: 30\ncache:\n  enabled: true\nsecurity:\n  rate_limiting:\n    enabled: true\n",
+            "database:\n  url: ${DATABASE_URL:-sqlite:}\n  pool_size: 20\n  pool_timeout: 30\ncache:\n  enabled: true\n  backend: memory\n  url: redis://r\n  default_ttl: 3600\nsecurity:\n  rate_limiting:\n    enabled: true\n",
         )
         .unwrap();
         let flags = Flags {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::{Key, Layers};
-use super::units::{AdminKey, ByteSize, DatabaseUrl, LogFormat, LogLevel, Networks};
+use super::units::{AdminKey, ByteSize, CacheBackend, DatabaseUrl, LogFormat, LogLevel, Networks};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -126,6 +126,55 @@ impl Database {
                 ),
                 4,
                 1..=64,
+            ),
+        }
+    }
+}
+
+/// Answers that are given again.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// Whether there is a cache at all.
+    pub enabled: bool,
+    /// Where answers are kept.
+    pub backend: CacheBackend,
+    /// Seconds that an answer is given again.
+    pub default_ttl: u64,
+    /// Bytes of all answers, at most.
+    pub max_memory: ByteSize,
+}
+
+impl Cache {
+    pub(super) fn take(layers: &mut Layers<'_>) -> Self {
+        Self {
+            enabled: layers.take(
+                Key::new(
+                    "cache.enabled",
+                    "Whether equal predictions of deterministic models are answered from memory.",
+                )
+                .shared("CACHE_ENABLED"),
+                true,
+            ),
+            backend: layers.take(
+                Key::new("cache.backend", "Where answers are kept."),
+                CacheBackend::Memory,
+            ),
+            default_ttl: layers.take_within(
+                Key::new(
+                    "cache.default_ttl",
+                    "Seconds that an answer is given again.",
+                )
+                .shared("CACHE_TTL_SECONDS"),
+                3_600,
+                1..=2_592_000,
+            ),
+            max_memory: layers.take_within(
+                Key::new(
+                    "cache.max_memory",
+                    "Memory of all answers that are kept, at most; an answer of more than a sixteenth of it is not kept.",
+                ),
+                ByteSize::mib(64),
+                ByteSize::mib(1)..=ByteSize::mib(1 << 20),
             ),
         }
     }

@@ -132,6 +132,41 @@ macro_rules! whole {
 
 whole!(u32, u64, usize);
 
+impl Setting for bool {
+    const RULE: &'static str = "true or false";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.trim().parse().map_err(|_| String::new())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Where the prediction cache keeps its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheBackend {
+    /// In the server's own memory.
+    Memory,
+}
+
+impl Setting for CacheBackend {
+    const RULE: &'static str = "memory";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "memory" => Ok(Self::Memory),
+            "redis" => Err("Redis is not supported yet".to_owned()),
+            _ => Err(String::new()),
+        }
+    }
+
+    fn show(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
 impl Setting for SocketAddr {
     const RULE: &'static str =
         "an address and a port, such as 127.0.0.1:5000 (port 0: any free one)";

@@ -4,6 +4,7 @@
 //! there is instead, and a rejection can only mean that there is no such path. Every route is also there under
 //! `/tenants/{t}`, which is taken off before (see `extract`).
 
+mod cache;
 mod health;
 mod keys;
 mod kserve;
@@ -43,6 +44,8 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
         .unify()
         .boxed()
         .or(models::routes(&app, max_json_bytes))
+        .unify()
+        .or(cache::routes(&app))
         .unify()
         .or(keys::routes(&app, max_json_bytes))
         .unify()

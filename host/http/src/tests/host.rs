@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use foretell_predict::health::{Database, Health};
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::ManagerParts;
-use foretell_predict::{Clock, Identity, Limits, Manager, Predictor, Registry};
+use foretell_predict::{
+    AnswerCache, CacheLimits, Clock, Identity, Limits, Manager, Predictor, Registry,
+};
 use foretell_types::compile::{
     CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
 };
@@ -74,8 +76,9 @@ impl Host {
             stores.keys.clone(),
             stores.tenants.clone(),
             Pepper::new(&[7; 32]),
-            clock,
+            clock.clone(),
         ));
+        let cache = Some(Arc::new(AnswerCache::new(&CacheLimits::default(), clock)));
         let registry = Arc::new(Registry::new(stores.models.clone()));
         let gate = Arc::new(Gate::default());
         let runner: Arc<dyn Runner> = Arc::new(Functions { gate: gate.clone() });
@@ -86,6 +89,7 @@ impl Host {
             keys: stores.keys,
             models: stores.models,
             blobs: stores.blobs,
+            cache: cache.clone(),
             compiler: Arc::new(Believer),
             runner: runner.clone(),
             limits: limits.clone(),
@@ -93,7 +97,7 @@ impl Host {
         });
         manager.ensure_operator_key(Some(OPERATOR)).await.unwrap();
         let app = App {
-            predictor: Arc::new(Predictor::new(identity, registry, runner, &limits)),
+            predictor: Arc::new(Predictor::new(identity, registry, runner, cache, &limits)),
             manager: Arc::new(manager),
             health: Arc::new(Health::new(vec![Box::new(Database(stores.probe))])),
         };

@@ -30,7 +30,10 @@ async fn a_record_is_answered_by_name_and_its_headers_say_how() {
     for (name, value) in [
         ("content-type", "application/json"),
         ("x-request-id", "req-1"),
-        ("server-timing", "queue;dur=1.500, compute;dur=2.250"),
+        (
+            "server-timing",
+            "queue;dur=1.500, cache;dur=0.000, compute;dur=2.250",
+        ),
         ("x-credits-used", "1"),
         ("x-model-version", "1"),
         ("x-model-digest", &digest),

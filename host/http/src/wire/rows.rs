@@ -35,7 +35,7 @@ impl<'a> Row<'a> {
             .signature
             .outputs
             .iter()
-            .zip(&answer.outputs)
+            .zip(&*answer.outputs)
             .map(move |(declared, tensor)| {
                 let by_rows = declared.shape.first() == Some(&-1) && tensor.rows() == answer.rows;
                 (

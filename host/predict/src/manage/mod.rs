@@ -2,6 +2,7 @@
 //!
 //! Each use case is one method of [`Manager`], in the file of its noun, and begins with who asks.
 
+mod cache;
 mod digest;
 mod keys;
 mod models;
@@ -27,7 +28,7 @@ pub use models::{Published, TrafficRequest};
 pub use upload::{Part, Upload};
 
 use crate::stage::admit::Gate;
-use crate::{Call, Identity, Limits, PredictError, Principal, Registry};
+use crate::{AnswerCache, Call, Identity, Limits, PredictError, Principal, Registry};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
 pub struct Manager {
@@ -55,6 +56,8 @@ pub struct ManagerParts {
     pub blobs: Arc<dyn Blobs>,
     /// Makes uploads runnable.
     pub compiler: Arc<dyn Compiler>,
+    /// The predictor's answers; none = the cache is off.
+    pub cache: Option<Arc<AnswerCache>>,
     /// Told to forget what was deleted.
     pub runner: Arc<dyn Runner>,
     /// Ceilings and defaults.

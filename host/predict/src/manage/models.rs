@@ -15,7 +15,7 @@ use crate::text::shown;
 use crate::{Call, ModelRef, PredictError};
 
 const READ: &[Scope] = &[Scope::Infer, Scope::Models];
-const WRITE: &[Scope] = &[Scope::Models];
+pub(super) const WRITE: &[Scope] = &[Scope::Models];
 
 /// A version that was accepted.
 #[derive(Debug)]
@@ -361,11 +361,13 @@ impl Manager {
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
         let now = self.parts.identity.now();
-        self.parts
+        let deleted = self
+            .parts
             .models
             .delete_version(&tenant, &wanted.model, &name, now)
             .await?;
         self.parts.registry.changed(&tenant, &wanted.model);
+        self.forget_answers(&tenant, &[deleted.digest]);
         // The version is gone from here on.
         self.clear_up(&tenant).await;
         tracing::info!(%tenant, model = %wanted.model, version = %name, request_id = %call.request_id, "version deleted");

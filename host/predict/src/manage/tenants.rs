@@ -67,6 +67,7 @@ impl Manager {
         // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
         self.parts.identity.tenant_gone(&id);
         self.parts.registry.tenant_gone(&id);
+        self.forget_answers_of(&id);
         self.clear_up(&id).await;
         tracing::info!(tenant = %id, request_id = %call.request_id, "tenant deleted");
         Ok(())

@@ -1,11 +1,12 @@
 //! The stages of a prediction, one file each, in the order in which they are passed.
 //!
-//! `recall` (prediction cache), `reserve` (quota and credits) and `record` (audit) are not here yet: they come with
-//! the features that they serve, between `check` and `run`, and around all.
+//! `reserve` (quota and credits) and `record` (audit) are not here yet: they come with the features that they serve,
+//! between `recall` and `run`, and around all.
 
 pub(crate) mod admit;
 pub(crate) mod check;
 pub(crate) mod identify;
+pub(crate) mod recall;
 pub(crate) mod resolve;
 pub(crate) mod run;
 pub(crate) mod settle;

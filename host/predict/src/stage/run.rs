@@ -3,27 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner};
-use foretell_types::signature::Checked;
-
 use super::admit::{Admitted, Permit};
+use super::recall::Missed;
+use crate::answer::Lookup;
+use crate::cache::Place;
 use crate::{PredictError, Target};
+use foretell_types::Tensor;
+use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner, Usage};
 
-/// What was run, and what became of it; still holds its permit.
-pub(crate) struct Ran {
+/// What was run, and what became of it; still holds its permit, and its place in the cache.
+pub(crate) struct Ran<'a> {
+    target: Arc<Target>,
+    rows: u32,
+    outcome: RunOutcome,
+    permit: Permit,
+    place: Option<Place<'a>>,
+    lookup: Lookup,
+}
+
+/// A run that gave outputs.
+pub(crate) struct Returned<'a> {
     pub(crate) target: Arc<Target>,
     pub(crate) rows: u32,
-    pub(crate) outcome: RunOutcome,
-    pub(crate) permit: Permit,
+    pub(crate) outputs: Vec<Tensor>,
+    pub(crate) usage: Usage,
+    pub(crate) place: Option<Place<'a>>,
+    pub(crate) lookup: Lookup,
 }
 
 /// Runs the prediction in the sandbox.
-pub(crate) async fn run(
+pub(crate) async fn run<'a>(
     runner: &dyn Runner,
     admitted: Admitted,
-    target: Arc<Target>,
-    inputs: Checked,
-) -> Ran {
+    missed: Missed<'a>,
+) -> Ran<'a> {
+    let Missed {
+        target,
+        inputs,
+        place,
+        lookup,
+    } = missed;
     let rows = inputs.rows();
     let call = RunCall {
         tenant: target.tenant.clone(),
@@ -41,30 +60,29 @@ pub(crate) async fn run(
         rows,
         outcome,
         permit: admitted.permit,
+        place,
+        lookup,
     }
 }
 
-impl Ran {
+impl<'a> Ran<'a> {
     /// The outputs that the plugin returned.
     ///
     /// # Errors
     /// `Run`, if it returned none.
-    pub(crate) fn into_outputs(
-        self,
-    ) -> Result<
-        (
-            Arc<Target>,
-            u32,
-            Vec<foretell_types::Tensor>,
-            foretell_types::run::Usage,
-        ),
-        PredictError,
-    > {
+    pub(crate) fn returned(self) -> Result<Returned<'a>, PredictError> {
         drop(self.permit);
         let outputs = self.outcome.result.map_err(|error| PredictError::Run {
             target: self.target.to_string(),
             error,
         })?;
-        Ok((self.target, self.rows, outputs, self.outcome.usage))
+        Ok(Returned {
+            target: self.target,
+            rows: self.rows,
+            outputs,
+            usage: self.outcome.usage,
+            place: self.place,
+            lookup: self.lookup,
+        })
     }
 }

@@ -1,16 +1,25 @@
-//! From what the plugin returned to an answer: its outputs are held against its own signature.
+//! From what the plugin returned to an answer: its outputs are held against its own signature, and kept for the next who
+//! asks the same. A run that failed, or broke its promise, is never kept.
 //!
-//! Quota and credits will be trued up here, and the cache filled; both come with their features.
+//! Quota and credits will be trued up here; that comes with its feature.
 
-use super::run::Ran;
+use super::run::{Ran, Returned};
+use crate::answer::Outputs;
 use crate::{Answer, PredictError};
 
 /// Makes the answer.
 ///
 /// # Errors
 /// `Run` if the plugin returned nothing, `Contract` if its outputs are not what its signature promises.
-pub(crate) fn settle(ran: Ran) -> Result<Answer, PredictError> {
-    let (target, rows, outputs, usage) = ran.into_outputs()?;
+pub(crate) fn settle(ran: Ran<'_>) -> Result<Answer, PredictError> {
+    let Returned {
+        target,
+        rows,
+        outputs,
+        usage,
+        place,
+        lookup,
+    } = ran.returned()?;
     target
         .signature
         .check_outputs(&outputs, rows)
@@ -19,10 +28,15 @@ pub(crate) fn settle(ran: Ran) -> Result<Answer, PredictError> {
             target: target.to_string(),
             problem,
         })?;
+    let outputs = match place {
+        Some(place) => place.keep(&target, outputs),
+        None => Outputs::run(outputs),
+    };
     Ok(Answer {
         target,
         outputs,
         rows,
         usage,
+        lookup,
     })
 }

@@ -2,14 +2,15 @@
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
 use foretell_predict::{
-    Call, Clock, Credentials, Identity, Inputs, Limits, Manager, ModelRef, Payload, PredictError,
-    Predictor, Registry, Target,
+    Answer, AnswerCache, CacheLimits, CacheUse, Call, Clock, Credentials, Identity, Inputs, Limits,
+    Manager, ModelRef, Payload, PredictError, Predictor, Registry, Target,
 };
 use foretell_store::Stores;
 use foretell_types::compile::{
@@ -21,7 +22,10 @@ use foretell_types::signature::{Bounds, Column, Domain, Example, Input, Output, 
 use foretell_types::{
     Datatype, Elements, ErrorKind, RequestId, Signature, TenantId, Tensor, VersionDigest,
 };
+use tokio::sync::Semaphore;
 
+/// What every run takes.
+pub(crate) const COMPUTE: Duration = Duration::from_millis(3);
 pub(crate) const DAY_MS: i64 = 86_400_000;
 pub(crate) const OPERATOR: &str = "operator-key-of-these-tests";
 
@@ -33,10 +37,11 @@ pub(crate) struct House {
     pub(crate) compiler: Arc<PlannedCompiler>,
     pub(crate) runner: Arc<PlannedRunner>,
     pub(crate) now: Arc<AtomicI64>,
+    pub(crate) cache: Option<Arc<AnswerCache>>,
     _dir: tempfile::TempDir,
 }
 
-/// Refuses plugins that begin with `bad`; counts how often it was asked.
+/// Refuses plugins that begin with `bad`, finds those that begin with `same` deterministic; counts how often it was asked.
 #[derive(Default)]
 pub(crate) struct PlannedCompiler {
     pub(crate) asked: AtomicUsize,
@@ -59,25 +64,36 @@ impl Compiler for PlannedCompiler {
             )]));
         }
         Ok(Prepared {
-            signature: doubler(),
+            signature: Signature {
+                promises: Promises {
+                    deterministic: plugin.starts_with(b"same"),
+                    independent_rows: false,
+                },
+                ..doubler()
+            },
             snapshot: plugin.clone(),
             code: plugin,
         })
     }
 }
 
-/// Doubles, or does what the next plan says.
+/// Doubles, or does what the next plan says; while it is held, it waits for a permit first.
 #[derive(Default)]
 pub(crate) struct PlannedRunner {
     pub(crate) plan: Mutex<Option<Result<Vec<Tensor>, RunError>>>,
     pub(crate) forgotten: Mutex<Vec<(TenantId, VersionDigest)>>,
     pub(crate) ran: Mutex<Vec<VersionDigest>>,
+    pub(crate) held: Mutex<Option<Arc<Semaphore>>>,
 }
 
 #[async_trait]
 impl Runner for PlannedRunner {
     async fn run(&self, call: RunCall) -> RunOutcome {
         self.ran.lock().unwrap().push(call.version);
+        let held = self.held.lock().unwrap().clone();
+        if let Some(held) = held {
+            held.acquire().await.unwrap().forget();
+        }
         let result = self.plan.lock().unwrap().take().unwrap_or_else(|| {
             let Elements::Fp64(values) = call.inputs.inputs()[0].elements() else {
                 panic!("FP64 was checked")
@@ -88,7 +104,10 @@ impl Runner for PlannedRunner {
         });
         RunOutcome {
             result,
-            usage: Usage::default(),
+            usage: Usage {
+                queued: Duration::ZERO,
+                compute: COMPUTE,
+            },
         }
     }
 
@@ -147,6 +166,10 @@ impl House {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::with_cache(limits, CacheLimits::default()).await
+    }
+
+    pub(crate) async fn with_cache(limits: Limits, cache_limits: CacheLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let stores = foretell_store::open("memory:", dir.path(), 1).unwrap();
         let now = Arc::new(AtomicI64::new(1_000 * DAY_MS));
@@ -158,8 +181,9 @@ impl House {
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
             Pepper::new(&[7; 32]),
-            clock,
+            clock.clone(),
         ));
+        let cache = Some(Arc::new(AnswerCache::new(&cache_limits, clock)));
         let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
         let runner = Arc::new(PlannedRunner::default());
         let compiler = Arc::new(PlannedCompiler::default());
@@ -170,12 +194,19 @@ impl House {
             keys: Arc::clone(&stores.keys),
             models: Arc::clone(&stores.models),
             blobs: Arc::clone(&stores.blobs),
+            cache: cache.clone(),
             compiler: Arc::clone(&compiler) as _,
             runner: Arc::clone(&runner) as _,
             limits: limits.clone(),
             upload_dir: dir.path().to_path_buf(),
         });
-        let predictor = Predictor::new(identity, registry, Arc::clone(&runner) as _, &limits);
+        let predictor = Predictor::new(
+            identity,
+            registry,
+            Arc::clone(&runner) as _,
+            cache.clone(),
+            &limits,
+        );
         assert!(matches!(
             manager.ensure_operator_key(Some(OPERATOR)).await,
             Ok(OperatorKey::Configured)
@@ -187,6 +218,7 @@ impl House {
             compiler,
             runner,
             now,
+            cache,
             _dir: dir,
         }
     }
@@ -252,15 +284,29 @@ impl House {
         version: Option<&str>,
         x: f64,
     ) -> Result<f64, PredictError> {
+        let answer = self.answer(call, model, version, x).await?;
+        Ok(answer.outputs[0].elements().number(0).unwrap())
+    }
+
+    pub(crate) async fn answer(
+        &self,
+        call: &Call,
+        model: &str,
+        version: Option<&str>,
+        x: f64,
+    ) -> Result<Answer, PredictError> {
         let payload = Ready(Some(Inputs::Records(vec![vec![(
             "x".into(),
             Value::Real(x),
         )]])));
-        let answer = self
-            .predictor
+        self.predictor
             .predict(call, &ModelRef::parse(model, version)?, payload)
-            .await?;
-        Ok(answer.outputs[0].elements().number(0).unwrap())
+            .await
+    }
+
+    /// How often the runner ran.
+    pub(crate) fn runs(&self) -> usize {
+        self.runner.ran.lock().unwrap().len()
     }
 
     pub(crate) async fn kind(
@@ -317,6 +363,7 @@ pub(crate) fn call(key: &str) -> Call {
         request_id: RequestId::parse("test").unwrap(),
         credentials: Credentials::new(Some(key.to_owned())),
         prefix: None,
+        cache: CacheUse::Recall,
     }
 }
 

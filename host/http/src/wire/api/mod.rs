@@ -1,11 +1,13 @@
 //! Foretell's own API under `/api`.
 
+mod cache;
 mod keys;
 mod models;
 mod predict;
 mod request;
 mod tenants;
 
+pub(crate) use cache::Purged;
 pub(crate) use keys::{IssuedKey, Key, Keys, NewKey, Rotation};
 pub(crate) use models::{Deleted, Model, Models, Traffic, version};
 pub(crate) use predict::{Form, max_keys, prediction, read};

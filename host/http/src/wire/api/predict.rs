@@ -1,6 +1,6 @@
 //! `POST /api/predict/{model}`: records in, predictions out.
 
-use foretell_predict::{Answer, Inputs};
+use foretell_predict::{Answer, Cached, Inputs};
 use foretell_types::{ErrorKind, Signature};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -118,8 +118,7 @@ pub(crate) fn prediction<'a>(
         version: target.version.as_str(),
         one,
         predictions: list,
-        // Nothing is cached yet.
-        cached: false,
+        cached: answer.lookup.cached == Cached::Hit,
         credits: answer.credits(),
         request_id,
     }
