@@ -7,7 +7,7 @@ use foretell_tests::host::files;
 use foretell_tests::{Client, TestHost, guests};
 use serde_json::{Value, json};
 
-const CHECKS: [&str; 4] = ["database", "models", "disk_space", "memory_usage"];
+const CHECKS: [&str; 5] = ["database", "cache", "models", "disk_space", "memory_usage"];
 
 /// The state of a check as the operator sees it, with what it saw.
 fn check(operator: &Client, name: &str) -> (String, String) {

@@ -4,6 +4,7 @@
 mod auth;
 mod bad_input;
 mod bad_upload;
+mod cache;
 mod fuzz_seeds;
 mod health;
 mod hostile;

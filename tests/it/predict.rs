@@ -255,7 +255,7 @@ fn every_prediction_tells_what_answered_how_long_it_took_and_what_it_cost() {
             Some(digest.as_str()),
             "{path}"
         );
-        // As it is while nothing is cached.
+        // As it is without a cache.
         assert_eq!(answer.header("x-cache"), Some("bypass"), "{path}");
         assert_eq!(
             answer.header("content-type"),

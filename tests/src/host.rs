@@ -17,9 +17,9 @@ use crate::{Client, built};
 /// The operator's key of every test server.
 pub const OPERATOR_KEY: &str = "operator-key-of-the-tests";
 
-/// What every test server is configured with, before what a test adds.
-const BASE: &str =
-    "sandbox:\n  instances: 64\nserver:\n  drain_grace: 10s\nhealth:\n  min_free_disk: 1MiB\n";
+/// What every test server is configured with, before what a test adds. Without a cache: tests of the sandbox ask the same
+/// twice, and an answer from memory would prove nothing.
+const BASE: &str = "cache:\n  enabled: false\nsandbox:\n  instances: 64\nserver:\n  drain_grace: 10s\nhealth:\n  min_free_disk: 1MiB\n";
 
 /// A running server; stopped when dropped.
 #[derive(Debug)]

@@ -65,6 +65,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("r2d2", &["foretell-store"]),
     ("r2d2_sqlite", &["foretell-store"]),
     ("refinery", &["foretell-store"]),
+    ("quick_cache", &["foretell-predict"]),
     ("warp", &["foretell-http"]),
     ("hyper", &["foretell-http"]),
     ("hyper-util", &["foretell-http"]),

@@ -309,7 +309,7 @@ impl Reply {
     }
 }
 
-/// Accepts every upload that does not say `not wasm`.
+/// Accepts every upload that does not say `not wasm`; what begins with `s` is `people` and deterministic.
 struct Believer;
 
 #[async_trait]
@@ -340,6 +340,13 @@ impl Compiler for Believer {
             [b'w', ..] => Signature {
                 doc: "x".repeat(16 << 20),
                 ..matrix()
+            },
+            [b's', ..] => Signature {
+                promises: Promises {
+                    deterministic: true,
+                    independent_rows: false,
+                },
+                ..people()
             },
             _ => people(),
         };
