@@ -159,23 +159,17 @@ impl Queue {
             })?;
             Some((at, version))
         })?;
-        let job = self.take(at, version, 0)?;
-        // Whoever was served goes to the end.
-        let served = self
-            .lines
-            .get_mut(at)
-            .filter(|line| line.tenant == job.origin.tenant);
-        if let Some(line) = served {
-            let again = line.versions.get(version);
-            if again.is_some_and(|line| line.version == job.origin.version)
-                && let Some(version) = line.versions.remove(version)
-            {
-                line.versions.push_back(version);
-            }
-            if let Some(line) = self.lines.remove(at) {
-                self.lines.push_back(line);
-            }
+        // Whoever is served goes to the end, if more of it waits.
+        let mut tenant = self.lines.remove(at)?;
+        let mut line = tenant.versions.remove(version)?;
+        let job = line.jobs.pop_front()?;
+        if !line.jobs.is_empty() {
+            tenant.versions.push_back(line);
         }
+        if !tenant.versions.is_empty() {
+            self.lines.push_back(tenant);
+        }
+        self.left(&job);
         self.tenants
             .entry(job.origin.tenant.clone())
             .or_default()
@@ -219,13 +213,6 @@ impl Queue {
                     Some((tenant, version, at))
                 })
         })?;
-        let job = self.take(tenant, version, at)?;
-        self.forget_idle(&job.origin.tenant);
-        Some(job)
-    }
-
-    /// Takes a job out of its line, and the line with it if it was the last.
-    fn take(&mut self, tenant: usize, version: usize, at: usize) -> Option<Job> {
         let line = self.lines.get_mut(tenant)?;
         let jobs = &mut line.versions.get_mut(version)?.jobs;
         let job = jobs.remove(at)?;
@@ -235,11 +222,17 @@ impl Queue {
         if line.versions.is_empty() {
             self.lines.remove(tenant);
         }
+        self.left(&job);
+        self.forget_idle(&job.origin.tenant);
+        Some(job)
+    }
+
+    /// Takes out of the account what a job that waits no longer was expected to cost.
+    fn left(&mut self, job: &Job) {
         self.waiting -= 1;
         if let Some(share) = self.tenants.get_mut(&job.origin.tenant) {
             share.waiting = share.waiting.saturating_sub(job.expected.cost);
         }
-        Some(job)
     }
 
     /// Keeps the map as small as the number of tenants that are about.
