@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foretell_engine::config::LaneConfig;
 use foretell_engine::{Engine, EngineConfig, EngineError};
 use foretell_http::{App, HttpConfig};
 use foretell_predict::health::{CachedAnswers, Check, Database, Health, StoredModels};
@@ -209,10 +210,7 @@ fn engine_config(
         0 => config.lanes.threads.min(sandbox.instances as usize - 1),
         threads => threads,
     };
-    config.lanes.threads = threads;
-    config.lanes.threads_per_tenant = (threads / 2).max(1);
-    config.lanes.threads_for_long = (threads / 2).max(1);
-    config.lanes.threads_for_unproven = (threads * 3 / 4).max(1);
+    config.lanes = LaneConfig::of(threads);
     config.compile.cpu_seconds = uploads.compile_cpu.as_secs();
     config.compile.wall = uploads.compile_wall;
     config.compile.data_bytes = uploads.compile_memory.0;

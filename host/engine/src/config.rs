@@ -139,12 +139,18 @@ pub struct LaneConfig {
 impl Default for LaneConfig {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        let threads = (2 * cores).max(4);
+        Self::of((2 * cores).max(4))
+    }
+}
+
+impl LaneConfig {
+    /// So many threads, shared out as by default; everything else as by default, too.
+    pub fn of(threads: usize) -> Self {
         Self {
             threads,
-            threads_per_tenant: threads / 2,
-            threads_for_long: threads / 2,
-            threads_for_unproven: threads * 3 / 4,
+            threads_per_tenant: (threads / 2).max(1),
+            threads_for_long: (threads / 2).max(1),
+            threads_for_unproven: (threads * 3 / 4).max(1),
             long_cost: Duration::from_millis(50),
             queue: 1_024,
             queue_deadline: Duration::from_secs(2),
