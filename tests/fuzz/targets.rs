@@ -4,8 +4,8 @@
 
 use foretell_engine::testkit;
 use foretell_http::fuzzing::{self, Protocol};
+use foretell_predict::ModelRef;
 use foretell_predict::key::checksum_holds;
-use foretell_predict::{Inputs, ModelRef};
 use foretell_types::signature::{
     Bounds, Checked, Column, Domain, Input, Output, Promises, Role, Vocabulary,
 };
@@ -114,10 +114,7 @@ fn read(protocol: Protocol, body: &[u8], signature: &Signature) {
         if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
             panic!("accepted what serde_json refuses: {error}");
         }
-        Ok(match inputs {
-            Inputs::Tensors(tensors) => signature.check(tensors)?,
-            Inputs::Records(records) => signature.tensors_from_records(&records)?,
-        })
+        Ok(inputs.check(signature)?)
     });
     match checked {
         Ok(checked) => fits(&checked, signature),
@@ -169,8 +166,8 @@ fn is_safe_to_show(text: &str) {
     assert!(!text.contains(char::is_control), "{text:?}");
 }
 
-/// A few kinds of models.
-fn signature(choice: u8) -> Signature {
+/// A few kinds of models; the first takes `x` and gives `y`, FP64 `[-1]` each.
+pub fn signature(choice: u8) -> Signature {
     let inputs = match choice % 6 {
         0 => vec![input("x", Datatype::Fp64, &[-1])],
         1 => vec![input("x", Datatype::Fp32, &[-1, 2, 2])],

@@ -4,7 +4,7 @@ use foretell_engine::testkit;
 
 #[path = "../fuzz/targets.rs"]
 #[expect(unreachable_pub, reason = "the same file is a library for the fuzzer")]
-mod targets;
+pub(crate) mod targets;
 
 #[track_caller]
 fn replay(name: &str, target: fn(&[u8])) {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::future::Future;
 
 use foretell_types::record::Record;
-use foretell_types::signature::NamedTensor;
-use foretell_types::{ModelName, ModelVersion, RequestId};
+use foretell_types::signature::{Checked, NamedTensor};
+use foretell_types::{Mismatch, ModelName, ModelVersion, RequestId, Signature};
 
 use crate::text::shown;
 use crate::{PredictError, Target};
@@ -108,6 +108,19 @@ pub enum Inputs {
     Tensors(Vec<NamedTensor>),
     /// Rows by feature name.
     Records(Vec<Record>),
+}
+
+impl Inputs {
+    /// Holds them against a signature: the one check for every form.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check(self, signature: &Signature) -> Result<Checked, Mismatch> {
+        match self {
+            Self::Tensors(tensors) => signature.check(tensors),
+            Self::Records(records) => signature.tensors_from_records(&records),
+        }
+    }
 }
 
 /// A request's body, still unread: the corridor says how long it may be and for which version it is decoded.

@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stage::suspend::Breaker;
 use dashmap::DashMap;
 use foretell_store::port::models::Runtime;
 use foretell_store::{ModelRecord, Models, StoreError};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
+
+use crate::stage::suspend::Breaker;
 
 /// A version that can answer.
 #[derive(Debug)]
@@ -127,5 +128,42 @@ impl Registry {
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.known.remove(tenant);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use foretell_types::Digest;
+    use foretell_types::run::Isolation;
+    use foretell_types::signature::{Input, Promises};
+
+    use super::*;
+
+    /// Version 1 of a tenant's model `m`, deterministic, under a digest that repeats this byte.
+    pub(crate) fn target(tenant: &str, digest: u8, inputs: Vec<Input>) -> Target {
+        Target {
+            tenant: TenantId::parse(tenant).unwrap(),
+            model: ModelName::parse("m").unwrap(),
+            version: ModelVersion::parse("1").unwrap(),
+            digest: VersionDigest(Digest::from_bytes([digest; 32])),
+            signature: Signature {
+                doc: String::new(),
+                inputs,
+                outputs: vec![],
+                examples: vec![],
+                promises: Promises {
+                    deterministic: true,
+                    independent_rows: false,
+                },
+            },
+            runtime: Runtime {
+                isolation: Isolation::Fresh,
+                deadline_ms: 1,
+                memory_mib: 1,
+                max_rows: 1,
+                cache: true,
+            },
+            breaker: Breaker::default(),
+        }
     }
 }

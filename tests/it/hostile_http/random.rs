@@ -1,43 +1,18 @@
 //! Random bodies: each is refused as its caller's fault, or answered rightly. Never the server's fault.
 
 use foretell_http::fuzzing::{self, Protocol};
-use foretell_predict::Inputs;
-use foretell_types::signature::{Input, Output, Promises, Role};
-use foretell_types::{Datatype, ErrorKind, Signature};
+use foretell_types::ErrorKind;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
 use super::{House, long};
+use crate::fuzz_seeds::targets;
 use crate::refusal::JSON;
 
 /// Rows that the version takes.
 const MAX_ROWS: u32 = 64;
-
-/// What the model `honest` takes and gives.
-fn signature() -> Signature {
-    Signature {
-        doc: String::new(),
-        inputs: vec![Input {
-            name: "x".into(),
-            doc: String::new(),
-            datatype: Datatype::Fp64,
-            shape: vec![-1],
-            columns: vec![],
-        }],
-        outputs: vec![Output {
-            name: "y".into(),
-            doc: String::new(),
-            datatype: Datatype::Fp64,
-            shape: vec![-1],
-            role: Role::Prediction,
-            classes: vec![],
-        }],
-        examples: vec![],
-        promises: Promises::default(),
-    }
-}
 
 /// A number as callers write it, and some that no caller should.
 fn number() -> impl Strategy<Value = String> {
@@ -204,7 +179,8 @@ fn same(a: &[f64], b: &[f64]) -> bool {
 #[test]
 fn random_bodies_are_refused_as_their_callers_fault_or_read_rightly() {
     let cases = if long() { 100_000 } else { 500 };
-    let signature = signature();
+    // That of the model `honest`.
+    let signature = targets::signature(0);
     let mut accepted = 0_u32;
     let mut runner = TestRunner::new(Config {
         cases,
@@ -213,12 +189,7 @@ fn random_bodies_are_refused_as_their_callers_fault_or_read_rightly() {
     });
     let held = runner.run(&body(), |(protocol, body)| {
         let read = fuzzing::decode(protocol, body.as_bytes(), &signature, MAX_ROWS);
-        let checked = read.and_then(|inputs| {
-            Ok(match inputs {
-                Inputs::Tensors(tensors) => signature.check(tensors)?,
-                Inputs::Records(records) => signature.tensors_from_records(&records)?,
-            })
-        });
+        let checked = read.and_then(|inputs| Ok(inputs.check(&signature)?));
         match checked {
             Ok(checked) => {
                 let foretell_types::Elements::Fp64(values) = checked.inputs()[0].elements() else {

@@ -1,12 +1,9 @@
 use std::sync::atomic::AtomicI64;
 
-use foretell_store::port::models::Runtime;
-use foretell_types::run::Isolation;
-use foretell_types::signature::Promises;
-use foretell_types::{Digest, Elements, ModelName, ModelVersion, Signature};
+use foretell_types::Elements;
 
 use super::*;
-use crate::stage::suspend::Breaker;
+use crate::registry::testing;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const TTL_MS: i64 = 1_000;
@@ -25,27 +22,7 @@ fn cache(max_bytes: u64) -> (AnswerCache, Arc<AtomicI64>) {
 }
 
 fn target(tenant: &str, digest: u8) -> Target {
-    Target {
-        tenant: TenantId::parse(tenant).unwrap(),
-        model: ModelName::parse("m").unwrap(),
-        version: ModelVersion::parse("1").unwrap(),
-        digest: VersionDigest(Digest::from_bytes([digest; 32])),
-        signature: Signature {
-            doc: String::new(),
-            inputs: vec![],
-            outputs: vec![],
-            examples: vec![],
-            promises: Promises::default(),
-        },
-        runtime: Runtime {
-            isolation: Isolation::Fresh,
-            deadline_ms: 1,
-            memory_mib: 1,
-            max_rows: 1,
-            cache: true,
-        },
-        breaker: Breaker::default(),
-    }
+    testing::target(tenant, digest, vec![])
 }
 
 fn answer(value: f64, elements: usize) -> Vec<Tensor> {
@@ -179,31 +156,19 @@ async fn who_has_waited_long_enough_goes_on_without_a_place() {
 async fn a_place_that_is_given_up_goes_to_one_of_those_who_wait() {
     let (cache, _) = cache(1 << 20);
     let first = place(&cache, &key(1)).await;
-    let waits = async {
-        match cache.find(&key(1), PATIENCE).await {
-            Found::Place(place) => {
-                place.keep(&target("a", 1), answer(3.0, 1));
-                "ran"
-            }
-            Found::Answer(_) => "was given it",
-            Found::Busy => "gave up",
+    let waits = async || match cache.find(&key(1), PATIENCE).await {
+        Found::Place(place) => {
+            place.keep(&target("a", 1), answer(3.0, 1));
+            "ran"
         }
-    };
-    let waits_too = async {
-        match cache.find(&key(1), PATIENCE).await {
-            Found::Place(place) => {
-                place.keep(&target("a", 1), answer(3.0, 1));
-                "ran"
-            }
-            Found::Answer(_) => "was given it",
-            Found::Busy => "gave up",
-        }
+        Found::Answer(_) => "was given it",
+        Found::Busy => "gave up",
     };
     let gives_up = async {
         tokio::task::yield_now().await;
         drop(first);
     };
-    let (one, other, ()) = tokio::join!(waits, waits_too, gives_up);
+    let (one, other, ()) = tokio::join!(waits(), waits(), gives_up);
     let mut ends = [one, other];
     ends.sort_unstable();
     assert_eq!(ends, ["ran", "was given it"]);

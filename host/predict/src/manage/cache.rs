@@ -26,7 +26,7 @@ impl Manager {
     /// `NotFound` if the tenant has no model of that name.
     pub async fn purge_cache_of(&self, call: &Call, model: &str) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let record = self.model(call, model).await?;
+        let record = self.model_of(&caller.tenant, model).await?;
         let versions: Vec<_> = record
             .versions
             .iter()

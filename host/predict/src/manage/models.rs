@@ -270,12 +270,18 @@ impl Manager {
     /// `NotFound` if the tenant has none of that name.
     pub async fn model(&self, call: &Call, model: &str) -> Result<ModelRecord, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
+        self.model_of(&caller.tenant, model).await
+    }
+
+    /// A model of a tenant that is known already.
+    pub(super) async fn model_of(
+        &self,
+        tenant: &TenantId,
+        model: &str,
+    ) -> Result<ModelRecord, PredictError> {
         let name = ModelRef::parse(model, None)?.model;
-        self.parts
-            .models
-            .get(&caller.tenant, &name)
-            .await?
-            .ok_or_else(|| unknown_model(&name))
+        let found = self.parts.models.get(tenant, &name).await?;
+        found.ok_or_else(|| unknown_model(&name))
     }
 
     /// One version, and whether it is active.

@@ -14,10 +14,7 @@ pub(crate) fn check(target: &Target, inputs: Inputs) -> Result<Checked, PredictE
         // Before tensors are built from them.
         check_rows(target, records.len() as u64)?;
     }
-    let checked = match inputs {
-        Inputs::Tensors(tensors) => target.signature.check(tensors)?,
-        Inputs::Records(records) => target.signature.tensors_from_records(&records)?,
-    };
+    let checked = inputs.check(&target.signature)?;
     check_rows(target, u64::from(checked.rows()))?;
     Ok(checked)
 }

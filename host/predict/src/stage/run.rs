@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foretell_types::Tensor;
+use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner, Usage};
+
 use super::admit::{Admitted, Permit};
 use super::recall::Missed;
 use crate::answer::Lookup;
 use crate::cache::Place;
 use crate::{PredictError, Target};
-use foretell_types::Tensor;
-use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner, Usage};
 
 /// What was run, and what became of it; still holds its permit, and its place in the cache.
 pub(crate) struct Ran<'a> {

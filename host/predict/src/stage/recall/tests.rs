@@ -1,42 +1,11 @@
 use std::collections::HashMap;
 
-use foretell_store::port::models::Runtime;
-use foretell_types::run::Isolation;
-use foretell_types::signature::{Input, NamedTensor, Promises};
+use foretell_types::Datatype;
+use foretell_types::signature::{Input, NamedTensor};
 use foretell_types::tensor::Blobs;
-use foretell_types::{
-    Datatype, Digest, ModelName, ModelVersion, Signature, TenantId, VersionDigest,
-};
 
 use super::*;
-use crate::stage::suspend::Breaker;
-
-fn target(tenant: &str, digest: u8, inputs: Vec<Input>) -> Target {
-    Target {
-        tenant: TenantId::parse(tenant).unwrap(),
-        model: ModelName::parse("m").unwrap(),
-        version: ModelVersion::parse("1").unwrap(),
-        digest: VersionDigest(Digest::from_bytes([digest; 32])),
-        signature: Signature {
-            doc: String::new(),
-            inputs,
-            outputs: vec![],
-            examples: vec![],
-            promises: Promises {
-                deterministic: true,
-                independent_rows: false,
-            },
-        },
-        runtime: Runtime {
-            isolation: Isolation::Fresh,
-            deadline_ms: 1,
-            memory_mib: 1,
-            max_rows: 1,
-            cache: true,
-        },
-        breaker: Breaker::default(),
-    }
-}
+use crate::registry::testing::target;
 
 /// The key of one question: a tensor of this shape and these elements.
 fn key(tenant: &str, digest: u8, shape: &[u32], elements: Elements) -> Key {
