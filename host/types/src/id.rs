@@ -1,6 +1,8 @@
-//! Names and identifiers: private fields, one parsing constructor each.
+//! Names and identifiers: private fields, one parsing constructor each. They are shared, not copied: every prediction
+//! carries some of them from stage to stage.
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -34,7 +36,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             #[doc = concat!("Accepts ", $rule, ".\n\n# Errors\n[`NameError`] for any other text.")]
