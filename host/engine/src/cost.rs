@@ -17,6 +17,9 @@ const GUESS: Duration = Duration::from_micros(500);
 const LONG_FOR: Duration = Duration::from_secs(30);
 /// Weight of the newest measurement is 1 in this many.
 const SMOOTHING: u64 = 8;
+/// What a call in place weighs at most, in thresholds. The system may take the core away in the middle of a call, for
+/// milliseconds: one such call says nothing of the version, several in a row do.
+const OUTLIER: u64 = 4;
 /// Set in a class while it is demoted to the lane.
 const DEMOTED: u64 = 1 << 63;
 
@@ -109,12 +112,19 @@ impl Cost {
         let measured = u64::try_from(cost.as_nanos())
             .unwrap_or(u64::MAX)
             .clamp(1, u64::MAX >> 8);
+        let threshold = u64::try_from(lanes.inline_cost.as_nanos()).unwrap_or(u64::MAX);
         let state = slot.load(Ordering::Relaxed);
         let average = match state & !DEMOTED {
             0 => measured,
-            old => (old - old / SMOOTHING + measured / SMOOTHING).max(1),
+            old => {
+                let weighed = if state & DEMOTED == 0 {
+                    measured.min(threshold.saturating_mul(OUTLIER))
+                } else {
+                    measured
+                };
+                (old - old / SMOOTHING + weighed / SMOOTHING).max(1)
+            }
         };
-        let threshold = u64::try_from(lanes.inline_cost.as_nanos()).unwrap_or(u64::MAX);
         let demoted = average
             > if state & DEMOTED == 0 {
                 threshold
@@ -177,6 +187,22 @@ mod tests {
             Place::Inline => None,
             Place::Lane(expected) => Some(expected.kind),
         }
+    }
+
+    #[test]
+    fn one_call_that_was_held_up_moves_no_version_and_several_do() {
+        let (cost, lanes) = (Cost::default(), LaneConfig::default());
+        let held_up = 100 * lanes.inline_cost;
+        cost.record(8, 10 * US, &lanes);
+        cost.record(8, held_up, &lanes);
+        assert_eq!(cost.place(8), Place::Inline);
+        for _ in 0..30 {
+            cost.record(8, 10 * US, &lanes);
+        }
+        for _ in 0..3 {
+            cost.record(8, held_up, &lanes);
+        }
+        assert_eq!(kind(cost.place(8)), Some(Kind::Short));
     }
 
     #[test]
