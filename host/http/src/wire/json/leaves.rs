@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use foretell_types::tensor::Blobs;
 use foretell_types::{Datatype, Elements};
 
+use super::decimal;
 use super::reader::{Fault, Reader};
 
 /// Bytes of the shortest item of a list, `1,`: what a body's length says about how many there can be.
@@ -51,35 +52,35 @@ pub(crate) fn read_nested(
         None => reader.remaining() / COMMON_ITEM_BYTES + 1,
     };
     match datatype {
-        Datatype::Bool => typed(reader, room, Elements::Bool, truth),
-        Datatype::Uint8 => typed(reader, room, Elements::Uint8, |reader| {
+        Datatype::Bool => typed(reader, room, Elements::Bool, never, truth),
+        Datatype::Uint8 => typed(reader, room, Elements::Uint8, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Uint16 => typed(reader, room, Elements::Uint16, |reader| {
+        Datatype::Uint16 => typed(reader, room, Elements::Uint16, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Uint32 => typed(reader, room, Elements::Uint32, |reader| {
+        Datatype::Uint32 => typed(reader, room, Elements::Uint32, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Uint64 => typed(reader, room, Elements::Uint64, |reader| {
+        Datatype::Uint64 => typed(reader, room, Elements::Uint64, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Int8 => typed(reader, room, Elements::Int8, |reader| {
+        Datatype::Int8 => typed(reader, room, Elements::Int8, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Int16 => typed(reader, room, Elements::Int16, |reader| {
+        Datatype::Int16 => typed(reader, room, Elements::Int16, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Int32 => typed(reader, room, Elements::Int32, |reader| {
+        Datatype::Int32 => typed(reader, room, Elements::Int32, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Int64 => typed(reader, room, Elements::Int64, |reader| {
+        Datatype::Int64 => typed(reader, room, Elements::Int64, decimal::whole, |reader| {
             whole(reader, datatype)
         }),
-        Datatype::Fp32 => typed(reader, room, Elements::Fp32, |reader| {
+        Datatype::Fp32 => typed(reader, room, Elements::Fp32, decimal::single, |reader| {
             real(reader, datatype, f32::NAN, f32::is_finite)
         }),
-        Datatype::Fp64 => typed(reader, room, Elements::Fp64, |reader| {
+        Datatype::Fp64 => typed(reader, room, Elements::Fp64, decimal::double, |reader| {
             real(reader, datatype, f64::NAN, f64::is_finite)
         }),
         Datatype::Fp16 | Datatype::Bf16 => {
@@ -87,7 +88,9 @@ pub(crate) fn read_nested(
         }
         Datatype::Bytes => {
             let mut blobs = Blobs::default();
-            let lengths = nested(reader, |reader| byte_string(reader, leaf, &mut blobs))?;
+            let lengths = nested(reader, |reader, _| {
+                byte_string(reader, leaf, &mut blobs).map(|()| 1)
+            })?;
             Ok(Nested {
                 elements: Elements::Bytes(blobs),
                 lengths,
@@ -96,21 +99,35 @@ pub(crate) fn read_nested(
     }
 }
 
+/// `quick` reads a common element at the begin of a text, and its length; whatever it leaves is for `leaf`.
 fn typed<T>(
     reader: &mut Reader<'_>,
     room: usize,
     elements: impl FnOnce(Vec<T>) -> Elements,
+    quick: impl Fn(&[u8]) -> Option<(T, usize)>,
     mut leaf: impl FnMut(&mut Reader<'_>) -> Result<T, Fault>,
 ) -> Result<Nested, Fault> {
     let mut values = Vec::with_capacity(room);
-    let lengths = nested(reader, |reader| {
-        values.push(leaf(reader)?);
-        Ok(())
+    let lengths = nested(reader, |reader, most| {
+        let read = reader.run(most, |text| {
+            let (value, len) = quick(text)?;
+            values.push(value);
+            Some(len)
+        });
+        if read == 0 {
+            values.push(leaf(reader)?);
+        }
+        Ok(read.max(1))
     })?;
     Ok(Nested {
         elements: elements(values),
         lengths,
     })
+}
+
+/// For elements that no number stands for.
+fn never<T>(_: &[u8]) -> Option<(T, usize)> {
+    None
 }
 
 /// What is known of the lists so far.
@@ -121,12 +138,13 @@ struct Levels {
     of_leaves: Option<usize>,
 }
 
+/// `leaf` reads one element, or up to so many of a list, and says how many.
 fn nested(
     reader: &mut Reader<'_>,
-    mut leaf: impl FnMut(&mut Reader<'_>) -> Result<(), Fault>,
+    mut leaf: impl FnMut(&mut Reader<'_>, usize) -> Result<usize, Fault>,
 ) -> Result<Vec<usize>, Fault> {
     if reader.peek() != Some(b'[') {
-        leaf(reader)?;
+        leaf(reader, 1)?;
         return Ok(Vec::new());
     }
     let mut levels = Levels::default();
@@ -142,23 +160,23 @@ fn list(
     reader: &mut Reader<'_>,
     level: usize,
     levels: &mut Levels,
-    leaf: &mut impl FnMut(&mut Reader<'_>) -> Result<(), Fault>,
+    leaf: &mut impl FnMut(&mut Reader<'_>, usize) -> Result<usize, Fault>,
 ) -> Result<(), Fault> {
     const UNEVEN: &str = "the lists are nested unevenly";
     if levels.lengths.len() == level {
         levels.lengths.push(None);
     }
-    let length = reader.array(|reader, _| {
+    let length = reader.runs(|reader, _| {
         if reader.peek() == Some(b'[') {
             if levels.of_leaves.is_some_and(|of_leaves| of_leaves <= level) {
                 return Err(reader.invalid(UNEVEN));
             }
-            return list(reader, level + 1, levels, leaf);
+            return list(reader, level + 1, levels, leaf).map(|()| 1);
         }
         if *levels.of_leaves.get_or_insert(level) != level || levels.lengths.len() > level + 1 {
             return Err(reader.invalid(UNEVEN));
         }
-        leaf(reader)
+        leaf(reader, usize::MAX)
     })?;
     let known = levels.lengths[level].get_or_insert(length);
     if *known != length {

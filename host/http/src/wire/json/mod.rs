@@ -1,5 +1,6 @@
 //! Reading JSON from bytes that a stranger sent, and writing tensors.
 
+mod decimal;
 mod leaves;
 mod reader;
 mod values;

@@ -101,14 +101,16 @@ impl<'a> Reader<'a> {
 
     /// The first byte of what comes next; `None` at the end.
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while let Some(byte) = bytes.get(self.at) {
-            match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                _ => return Some(*byte),
-            }
+        self.at = self.past_blanks(self.at);
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn past_blanks(&self, mut at: usize) -> usize {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.as_bytes().get(at) {
+            at += 1;
         }
-        None
+        at
     }
 
     /// Bytes that are still to come: bounds what a stated size may reserve.
@@ -180,6 +182,15 @@ impl<'a> Reader<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, usize) -> Result<(), Fault>,
     ) -> Result<usize, Fault> {
+        self.runs(|reader, index| each(reader, index).map(|()| 1))
+    }
+
+    /// Reads an array: `each` must read one item, or several with what stands between them, and say how many. Returns how
+    /// many there were.
+    pub(crate) fn runs(
+        &mut self,
+        mut each: impl FnMut(&mut Self, usize) -> Result<usize, Fault>,
+    ) -> Result<usize, Fault> {
         self.open(b'[', "a list")?;
         if self.take(b']') {
             return Ok(0);
@@ -187,8 +198,7 @@ impl<'a> Reader<'a> {
         let mut index = 0;
         self.steps.push(Step::Index(0));
         loop {
-            each(self, index)?;
-            index += 1;
+            index += each(self, index)?;
             if self.take(b']') {
                 break;
             }
@@ -199,6 +209,31 @@ impl<'a> Reader<'a> {
         }
         self.steps.pop();
         Ok(index)
+    }
+
+    /// Reads items of an array, at most `most`, for as long as `quick` can: it is given what follows and returns the bytes
+    /// of the item at its begin. Returns how many were read; where it ends, the next item is for others to read.
+    pub(crate) fn run(
+        &mut self,
+        most: usize,
+        mut quick: impl FnMut(&'a [u8]) -> Option<usize>,
+    ) -> usize {
+        let mut read = 0;
+        // The comma before an item is passed over only together with it.
+        let mut at = self.at;
+        loop {
+            at = self.past_blanks(at);
+            let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+            let Some(len) = quick(rest) else {
+                return read;
+            };
+            read += 1;
+            self.at = self.past_blanks(at + len);
+            if read == most || self.text.as_bytes().get(self.at) != Some(&b',') {
+                return read;
+            }
+            at = self.at + 1;
+        }
     }
 
     fn open(&mut self, bracket: u8, what: &str) -> Result<(), Fault> {
