@@ -1,12 +1,17 @@
 //! Request bodies: counted in bytes as they arrive, whatever their headers say, and never waited for without end.
 
 use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use foretell_predict::PredictError;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::stream::poll_fn;
+use futures_util::{Stream, StreamExt};
 use tokio::time::{Instant, timeout};
+
+/// Whatever a transport says of a body that it lost: for the log only.
+type Lost = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bytes reserved before any arrived, at most: a declared length may lie.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
@@ -24,7 +29,7 @@ const WHOLE_BODY_TIME: Duration = Duration::from_secs(60);
 
 /// A body, unread.
 pub(crate) struct Body {
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, Lost>> + Send>>,
     declared_bytes: Option<u64>,
     patience: Patience,
     waited: Duration,
@@ -32,16 +37,51 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A body over warp's stream. `declared_bytes` is its Content-Length, for early refusals only.
-    pub(crate) fn new(
+    /// A body as the transport gives it. `declared_bytes` is its Content-Length, for early refusals only.
+    pub(crate) fn new<B>(body: B, declared_bytes: Option<u64>, patience: Patience) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Lost>,
+    {
+        let mut body = Box::pin(body);
+        let pieces = poll_fn(move |cx| {
+            loop {
+                let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
+                    return Poll::Ready(None);
+                };
+                match frame.map(http_body::Frame::into_data) {
+                    Ok(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
+                    // Trailers: nobody asks for any.
+                    Ok(Err(_)) => {}
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                }
+            }
+        });
+        Self::of(pieces, declared_bytes, patience)
+    }
+
+    /// A body over warp's stream.
+    pub(crate) fn of_warp(
         stream: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static,
         declared_bytes: Option<u64>,
         patience: Patience,
     ) -> Self {
         // The buffers are `Bytes` behind warp's opaque type, so this copies nothing.
-        let stream = stream.map_ok(|mut piece| piece.copy_to_bytes(piece.remaining()));
+        let pieces = stream.map(|piece| {
+            piece
+                .map(|mut piece| piece.copy_to_bytes(piece.remaining()))
+                .map_err(Lost::from)
+        });
+        Self::of(pieces, declared_bytes, patience)
+    }
+
+    fn of(
+        pieces: impl Stream<Item = Result<Bytes, Lost>> + Send + 'static,
+        declared_bytes: Option<u64>,
+        patience: Patience,
+    ) -> Self {
         Self {
-            stream: Box::pin(stream),
+            stream: Box::pin(pieces),
             declared_bytes,
             patience,
             waited: Duration::ZERO,

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foretell_predict::{CacheUse, Call, Credentials};
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderMap, HeaderName};
@@ -87,6 +88,10 @@ impl Head {
         self.headers.get(name)?.to_str().ok()
     }
 
+    fn declared_bytes(&self) -> Option<u64> {
+        self.header(header::CONTENT_LENGTH)?.parse().ok()
+    }
+
     /// The first value of a query parameter.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         let mut values = self.queries().filter(|(key, _)| *key == name);
@@ -132,18 +137,27 @@ pub(crate) struct Request {
     pub(crate) body: Body,
 }
 
+impl Request {
+    /// A request straight from the transport.
+    pub(crate) fn new<B>(head: Arc<Head>, body: B) -> Self
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Self {
+            body: Body::new(body, head.declared_bytes(), head.patience),
+            head,
+        }
+    }
+}
+
 /// Extracts the request. The front puts the head there before the routes see it.
 pub(crate) fn request() -> impl Filter<Extract = (Request,), Error = Rejection> + Copy {
     warp::ext::get::<Arc<Head>>()
         .and(warp::body::stream())
-        .map(|head: Arc<Head>, stream| {
-            let declared = head
-                .header(header::CONTENT_LENGTH)
-                .and_then(|length| length.parse().ok());
-            Request {
-                body: Body::new(stream, declared, head.patience),
-                head,
-            }
+        .map(|head: Arc<Head>, stream| Request {
+            body: Body::of_warp(stream, head.declared_bytes(), head.patience),
+            head,
         })
 }
 
@@ -169,14 +183,10 @@ pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
     }
 }
 
-/// 128 random bits as hexadecimal digits.
+/// 128 random bits as hexadecimal digits. An id names a request and protects nothing, so it need not be beyond guessing, and
+/// most requests bring none: it costs no system call.
 pub(crate) fn generated_id() -> RequestId {
-    let mut bytes = [0_u8; 16];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        // An id names a request and protects nothing: zeros are worse for searching logs, a refusal for everybody.
-        tracing::error!(%error, "no randomness for request ids");
-    }
-    RequestId::parse(&format!("{:032x}", u128::from_be_bytes(bytes))).unwrap_or_else(|_| {
+    RequestId::parse(&format!("{:032x}", fastrand::u128(..))).unwrap_or_else(|_| {
         // 32 hexadecimal digits are a request id.
         unreachable!("hexadecimal digits were refused as a request id")
     })

@@ -16,12 +16,13 @@ use tokio::time::Instant;
 use tower::Service;
 use warp::filters::BoxedFilter;
 
-use crate::HttpConfig;
 use crate::body::Patience;
-use crate::extract::{self, Head, X_REQUEST_ID};
+use crate::extract::{self, Head, Request, X_REQUEST_ID};
 use crate::recover::Unanswered;
 use crate::reply::{self, Failure, Response};
+use crate::routes::prediction::{self, Asked};
 use crate::text::shown;
+use crate::{App, HttpConfig};
 
 /// The caller's address, as an extension of its request.
 #[derive(Debug, Clone, Copy)]
@@ -34,18 +35,20 @@ pub(crate) struct Template(pub(crate) &'static str);
 /// The whole API as a service. Cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
+    app: App,
     filter: BoxedFilter<(Response,)>,
     max_url_bytes: usize,
     patience: Patience,
 }
 
 impl Routes {
-    pub(crate) fn new(filter: BoxedFilter<(Response,)>, config: &HttpConfig) -> Self {
+    pub(crate) fn new(app: App, filter: BoxedFilter<(Response,)>, config: &HttpConfig) -> Self {
         let patience = Patience {
             fixed: config.body_patience,
             bytes_per_second: config.min_body_bytes_per_second.max(1),
         };
         Self {
+            app,
             filter,
             max_url_bytes: config.max_url_bytes,
             patience,
@@ -66,6 +69,10 @@ impl Routes {
         let head = Arc::new(Head::take(&mut parts, request_id, self.patience));
         let answered = if let Some(failure) = refused {
             Err(failure)
+        } else if let Some(asked) = Asked::of(parts.uri.path()) {
+            let request = Request::new(Arc::clone(&head), body);
+            let predicted = caught(prediction::answer(&self.app, asked, request)).await;
+            predicted.map_err(|panic| Failure::internal(panicked(&*panic)))
         } else {
             let path = parts.uri.clone();
             parts.extensions.insert(Arc::clone(&head));
@@ -117,12 +124,7 @@ impl Routes {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             // What it had in hand is gone with it; locks of std that it held are poisoned, ours recover from that.
-            Err(panic) => {
-                return Err(Unanswered::Defect(format!(
-                    "panic: {}",
-                    panic_text(&*panic)
-                )));
-            }
+            Err(panic) => return Err(Unanswered::Defect(panicked(&*panic))),
         };
         match response.extensions_mut().remove::<Unanswered>() {
             None => Ok(response),
@@ -180,10 +182,10 @@ async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
     .await
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic
         .downcast_ref::<&str>()
         .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", words.unwrap_or("no message"))
 }

@@ -1,8 +1,7 @@
-//! `/v1` and `/`: KServe's version 1 protocol.
+//! `/v1` and `/`: KServe's version 1 protocol, but for predictions: see `prediction`.
 
 use foretell_predict::ModelRef;
 use foretell_types::ErrorKind;
-use http::Method;
 use warp::{Filter, path};
 
 use super::{Group, Handled, get_only, handle, with};
@@ -11,7 +10,6 @@ use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
 use crate::text::shown;
 use crate::wire::kserve;
-use crate::wire::payload::JsonBody;
 
 pub(super) fn routes(app: &App) -> Group {
     let root = path::end()
@@ -91,10 +89,6 @@ async fn model(
         .no_version_query("/v1/models/{model}/versions/{version}")?;
     match verb.as_deref() {
         None => get_only(&request)?,
-        Some("predict") if request.head.method == Method::POST => {
-            return predict(app, request, &ModelRef::parse(&name, version.as_deref())?).await;
-        }
-        Some("predict") => return Err(Failure::method(&request.head, "POST")),
         Some("explain") => {
             return Err(Failure::not_implemented(
                 "no model explains its predictions yet",
@@ -114,16 +108,4 @@ async fn model(
         target.model.as_str(),
         target.version.as_str(),
     )))
-}
-
-async fn predict(app: App, request: Request, model: &ModelRef) -> Handled {
-    let head = request.head.clone();
-    let mut form = kserve::Form::Columns;
-    let body = JsonBody::new(request, |body, target| {
-        let (inputs, found) = kserve::read(body, &target.signature, target.runtime.max_rows)?;
-        form = found;
-        Ok(inputs)
-    });
-    let answer = app.predictor.predict(&head.call, model, body).await?;
-    Ok(reply::prediction(&answer, || kserve::prediction(&answer, form)).await)
 }

@@ -10,7 +10,7 @@ mod keys;
 mod kserve;
 mod models;
 mod oip;
-mod predict;
+pub(crate) mod prediction;
 mod tenants;
 mod upload;
 
@@ -37,9 +37,7 @@ type Group = BoxedFilter<(Response,)>;
 pub fn routes(app: App, config: &HttpConfig) -> Routes {
     let max_json_bytes = config.max_json_bytes;
     // Boxed group by group: a long chain of filters is one type, whose futures overflow the stack.
-    let groups = predict::routes(&app)
-        .or(oip::routes(&app))
-        .unify()
+    let groups = oip::routes(&app)
         .or(kserve::routes(&app))
         .unify()
         .boxed()
@@ -56,7 +54,8 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
         .unify()
         .boxed();
     let recovered = groups.recover(recover::recover).unify();
-    Routes::new(recovered.map(|response: Response| response).boxed(), config)
+    let filter = recovered.map(|response: Response| response).boxed();
+    Routes::new(app, filter, config)
 }
 
 /// Runs a handler and renders what became of it.

@@ -1,8 +1,7 @@
-//! `/v2`: the Open Inference Protocol.
+//! `/v2`: the Open Inference Protocol, but for inference itself: see `prediction`.
 
 use foretell_predict::ModelRef;
 use foretell_types::ErrorKind;
-use http::Method;
 use warp::{Filter, path};
 
 use super::{Group, Handled, get_only, handle, with};
@@ -10,7 +9,6 @@ use crate::App;
 use crate::extract::{Head, Request, Segment, request};
 use crate::reply::{self, Failure};
 use crate::wire::oip;
-use crate::wire::payload::JsonBody;
 
 pub(super) fn routes(app: &App) -> Group {
     let root = path::end()
@@ -32,24 +30,24 @@ pub(super) fn routes(app: &App) -> Group {
         .and(with(app))
         .then(|request, app| handle("/v2/models", request, move |request| models(app, request)));
 
-    let inference = of_model(
-        app,
-        "infer",
-        [
-            "/v2/models/{model}/infer",
-            "/v2/models/{model}/versions/{version}/infer",
-        ],
-        infer,
-    );
-    let readiness = of_model(
-        app,
-        "ready",
-        [
-            "/v2/models/{model}/ready",
-            "/v2/models/{model}/versions/{version}/ready",
-        ],
-        model_ready,
-    );
+    let readiness = path!("models" / Segment / "ready")
+        .map(|model| (model, None))
+        .or(path!("models" / Segment / "versions" / Segment / "ready")
+            .map(|model, version| (model, Some(version))))
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = match version {
+                    None => "/v2/models/{model}/ready",
+                    Some(_) => "/v2/models/{model}/versions/{version}/ready",
+                };
+                handle(template, request, move |request| {
+                    model_ready(app, request, model, version)
+                })
+            },
+        );
     let described = path!("models" / Segment)
         .map(|model| (model, None))
         .or(path!("models" / Segment / "versions" / Segment)
@@ -71,9 +69,7 @@ pub(super) fn routes(app: &App) -> Group {
 
     path("v2")
         .and(
-            inference
-                .or(readiness)
-                .unify()
+            readiness
                 .or(described)
                 .unify()
                 .boxed()
@@ -89,67 +85,12 @@ pub(super) fn routes(app: &App) -> Group {
         .boxed()
 }
 
-/// `models/{m}/VERB` and `models/{m}/versions/{v}/VERB`.
-fn of_model<F>(
-    app: &App,
-    verb: &'static str,
-    templates: [&'static str; 2],
-    handler: impl Fn(App, Request, Segment, Option<Segment>) -> F + Copy + Send + Sync + 'static,
-) -> Group
-where
-    F: Future<Output = Handled> + Send + 'static,
-{
-    let active = path("models")
-        .and(path::param())
-        .and(path(verb))
-        .and(path::end())
-        .map(|model| (model, None));
-    let named = path("models")
-        .and(path::param())
-        .and(path("versions"))
-        .and(path::param())
-        .and(path(verb))
-        .and(path::end())
-        .map(|model, version| (model, Some(version)));
-    active
-        .or(named)
-        .unify()
-        .and(request())
-        .and(with(app))
-        .then(
-            move |(model, version): (Segment, Option<Segment>), request, app| {
-                let template = templates[usize::from(version.is_some())];
-                handle(template, request, move |request| {
-                    handler(app, request, model, version)
-                })
-            },
-        )
-        .boxed()
-}
-
 fn reference(head: &Head, model: &Segment, version: Option<&Segment>) -> Result<ModelRef, Failure> {
     head.no_version_query("/v2/models/{model}/versions/{version}")?;
     Ok(ModelRef::parse(
         &model.0,
         version.map(|version| version.0.as_str()),
     )?)
-}
-
-async fn infer(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
-    let head = request.head.clone();
-    if head.method != Method::POST {
-        return Err(Failure::method(&head, "POST"));
-    }
-    let model = reference(&head, &model, version.as_ref())?;
-    let mut asked = oip::Asked::default();
-    let body = JsonBody::new(request, |body, target| {
-        let (inputs, found) = oip::read(body, &target.signature, target.runtime.max_rows)?;
-        asked = found;
-        Ok(inputs)
-    });
-    let answer = app.predictor.predict(&head.call, &model, body).await?;
-    let request_id = head.call.request_id.as_str();
-    Ok(reply::prediction(&answer, || oip::response(&answer, &asked, request_id)).await)
 }
 
 async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {

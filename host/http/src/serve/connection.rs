@@ -61,10 +61,10 @@ pub(super) async fn run(
         let is_small = size.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let was_read = Arc::clone(&body_was_read);
         let request = request.map(|body| Noted { body, was_read });
-        let (routes, pace) = (shared.routes.clone(), Arc::clone(&pace));
+        let (shared, pace) = (Arc::clone(&shared), Arc::clone(&pace));
         let body_was_read = Arc::clone(&body_was_read);
         Box::pin(async move {
-            let mut response = routes.answer(request).await;
+            let mut response = shared.routes.answer(request).await;
             if !is_small && !body_was_read.load(Ordering::Relaxed) {
                 // The connection ends here: who is not told would send its next request into nowhere.
                 let close = HeaderValue::from_static("close");
