@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use foretell_engine::{Engine, EngineConfig};
+use foretell_engine::{Engine, EngineConfig, Walls};
 use foretell_store::memory::MemoryBlobs;
 use foretell_types::blob::{BlobId, BlobKind, Blobs};
 use foretell_types::compile::{CompileError, Compiler, Prepared, Setting, Step, Upload};
@@ -75,6 +75,14 @@ impl Sandbox {
     /// How memory is reset between predictions.
     pub fn reset_method(&self) -> &'static str {
         self.engine.stats().reset_method
+    }
+
+    /// The walls around a compile worker on this machine: one is started, and tells.
+    ///
+    /// # Errors
+    /// If no worker can be started.
+    pub async fn walls(&self) -> Result<Walls, CompileError> {
+        self.engine.meet_worker(&self.tenant).await
     }
 
     /// Prepares a plugin as the server would at its upload.

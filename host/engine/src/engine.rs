@@ -23,6 +23,7 @@ use crate::load::{Key, Loaded, Source, Versions};
 use crate::pool::Slots;
 use crate::seal::{Owner, Sealer};
 use crate::ticker::Ticker;
+use crate::worker::Walls;
 use crate::{EngineConfig, EngineError, setup};
 
 /// Stack of a lane thread beyond what the guest may use: our own frames around it.
@@ -38,7 +39,7 @@ pub struct Engine {
     compiles: Arc<Compiles>,
     sealer: Arc<Sealer>,
     reset_method: &'static str,
-    fingerprint: [u8; 32],
+    fingerprint: String,
 }
 
 /// What the engine is doing now, for `/health` and metrics.
@@ -55,6 +56,8 @@ pub struct EngineStats {
     /// How memory is reset between instances: `pagemap_scan`, or `madvise` on kernels before 6.7 (two to three times
     /// slower).
     pub reset_method: &'static str,
+    /// The walls around the compile workers; none before the first worker has told.
+    pub walls: Option<Walls>,
 }
 
 impl Engine {
@@ -66,8 +69,9 @@ impl Engine {
         let (engine, reset_method) = setup::server(&config)?;
         let fingerprint = setup::fingerprint(&engine);
         let sealer = Arc::new(Sealer::new(config.mac_key, fingerprint));
+        let fingerprint = setup::shown(&fingerprint);
         let slots = Arc::new(Slots::new(&config.pool, config.lanes.threads));
-        let compiles = Arc::new(Compiles::new(&config)?);
+        let compiles = Arc::new(Compiles::new(&config, fingerprint.clone())?);
         let source = Source {
             engine: engine.clone(),
             slots: Arc::clone(&slots),
@@ -106,14 +110,21 @@ impl Engine {
             lane_queue: self.lanes.waiting(),
             compile_queue: self.compiles.in_hand(),
             reset_method: self.reset_method,
+            walls: self.compiles.walls(),
         }
+    }
+
+    /// Starts a compile worker that does nothing, and says which walls stand around it: what an upload would find.
+    ///
+    /// # Errors
+    /// [`CompileError::Worker`] if no worker can be started, or it is not one of this engine.
+    pub async fn meet_worker(&self, tenant: &TenantId) -> Result<Walls, CompileError> {
+        self.compiles.meet(tenant).await
     }
 
     /// The compatibility hash of engine, settings and CPU, in hexadecimal: code of another one is compiled again.
     pub fn describe_engine(&self) -> String {
-        blake3::Hash::from_bytes(self.fingerprint)
-            .to_hex()
-            .to_string()
+        self.fingerprint.clone()
     }
 
     /// What a [`crate::testkit::Probe`] is made of.

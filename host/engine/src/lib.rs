@@ -35,3 +35,4 @@ pub use engine::{Engine, EngineStats};
 pub use error::EngineError;
 pub use foretell_types::compile::Compiler;
 pub use foretell_types::run::Runner;
+pub use worker::{Wall, Walls};

@@ -133,6 +133,11 @@ pub(crate) fn fingerprint(engine: &wasmtime::Engine) -> [u8; 32] {
     *state.0.finalize().as_bytes()
 }
 
+/// A fingerprint in hexadecimal.
+pub(crate) fn shown(fingerprint: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*fingerprint).to_hex().to_string()
+}
+
 /// Collects what a `Hash` writes, all of it: 64 bits would be few for a name of code.
 struct Fingerprint(blake3::Hasher);
 

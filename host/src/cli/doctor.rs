@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use clap::Args;
+use foretell_engine::Walls;
+use foretell_types::compile::CompileError;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ use crate::plugin::{self, toolchain::Toolchain};
 use crate::sandbox::Sandbox;
 use crate::{health, limits};
 
-/// Checks this machine: configuration, data folder, limits, kernel, sandbox, toolchain, and whether the server answers.
+/// Checks this machine: configuration, data folder, limits, kernel, sandbox, compile worker, toolchain, and whether the server answers.
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
     #[command(flatten)]
@@ -93,7 +95,7 @@ impl Doctor {
         }
         findings.push(open_files());
         findings.extend(kernel());
-        findings.push(sandbox(context));
+        findings.extend(sandbox(context));
         findings.push(toolchain());
         findings.push(server(context));
         print(context.format(), &findings)?;
@@ -214,18 +216,49 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-fn sandbox(context: &Context) -> Finding {
+fn sandbox(context: &Context) -> Vec<Finding> {
+    const WHAT: &str = "sandbox";
     // The engine starts threads of its own runtime's kind: it is set up as the server would.
-    let started = context.block_on(async {
-        Sandbox::new().map_err(|error| Failure::new(Exit::Os, format!("{error:#}")))
+    let looked = context.block_on(async {
+        let sandbox =
+            Sandbox::new().map_err(|error| Failure::new(Exit::Os, format!("{error:#}")))?;
+        Ok((sandbox.reset_method(), sandbox.walls().await))
     });
-    match started {
-        Ok(sandbox) => Finding::good(
-            "sandbox",
-            format!("starts; memory is reset by {}", sandbox.reset_method()),
-        ),
-        Err(failure) => Finding::bad("sandbox", failure.message),
+    match looked {
+        Ok((reset_method, walls)) => vec![
+            Finding::good(WHAT, format!("starts; memory is reset by {reset_method}")),
+            worker(walls),
+        ],
+        Err(failure) => vec![Finding::bad(WHAT, failure.message)],
     }
+}
+
+fn worker(walls: Result<Walls, CompileError>) -> Finding {
+    const WHAT: &str = "compile worker";
+    let walls = match walls {
+        Ok(walls) => walls,
+        Err(error) => return Finding::bad(WHAT, error.to_string()),
+    };
+    let missing = walls.missing();
+    if missing.is_empty() {
+        let Walls { calls, files } = walls;
+        return Finding::good(
+            WHAT,
+            format!(
+                "starts; walls: seccomp {}, Landlock {}",
+                calls.as_str(),
+                files.as_str()
+            ),
+        );
+    }
+    Finding::notice(
+        WHAT,
+        format!(
+            "starts, without {}: uploads are held by WebAssembly and limits alone; use a kernel (5.13 or later) or \
+             container that allows it",
+            missing.join(" and ")
+        ),
+    )
 }
 
 fn toolchain() -> Finding {
@@ -293,6 +326,8 @@ fn print(format: Format, findings: &[Finding]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use foretell_engine::Wall;
+
     use super::*;
 
     #[test]
@@ -305,6 +340,32 @@ mod tests {
         ] {
             assert_eq!(version(release), numbers, "{release}");
         }
+    }
+
+    #[test]
+    fn a_worker_without_a_wall_is_a_notice_that_names_it() {
+        let with = |files| {
+            worker(Ok(Walls {
+                calls: Wall::Whole,
+                files,
+            }))
+        };
+        let partly = with(Wall::Partial);
+        assert!(partly.state == State::Good, "{}", partly.detail);
+        assert!(
+            partly.detail.contains("Landlock partial"),
+            "{}",
+            partly.detail
+        );
+        let without = with(Wall::Missing);
+        assert!(without.state == State::Notice, "{}", without.detail);
+        assert!(
+            without.detail.contains("without Landlock"),
+            "{}",
+            without.detail
+        );
+        let none = worker(Err(CompileError::Worker("it cannot be started".into())));
+        assert!(none.state == State::Bad, "{}", none.detail);
     }
 
     #[test]

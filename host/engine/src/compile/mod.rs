@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use foretell_types::compile::{CompileError, Refusal, Step, Upload};
 use foretell_types::{Signature, TenantId};
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use self::supervise::{Answer, Supervised};
 use crate::admission;
 use crate::config::{CompileLimits, EngineConfig, GuestLimits, StructureLimits};
+use crate::worker::Walls;
 use crate::worker::protocol::{Request, WireSetting, Work};
 
 mod death;
@@ -26,6 +27,10 @@ pub(crate) struct Compiles {
     guest: GuestLimits,
     structure: StructureLimits,
     dense_image_bytes: u64,
+    /// The server's: workers of another engine are of no use.
+    fingerprint: String,
+    /// What the first worker has said; the kernel does not change.
+    walls: Arc<OnceLock<Walls>>,
     workers: Arc<Semaphore>,
     in_hand: Arc<AtomicUsize>,
 }
@@ -59,7 +64,7 @@ impl Drop for CancelOnDrop {
 impl Compiles {
     /// # Errors
     /// The scratch folder cannot be made.
-    pub(crate) fn new(config: &EngineConfig) -> io::Result<Self> {
+    pub(crate) fn new(config: &EngineConfig, fingerprint: String) -> io::Result<Self> {
         std::fs::create_dir_all(&config.scratch_dir)?;
         Ok(Self {
             command: config.worker_command.clone(),
@@ -69,6 +74,8 @@ impl Compiles {
             guest: config.guest.clone(),
             structure: config.structure.clone(),
             dense_image_bytes: config.pool.dense_image_bytes,
+            fingerprint,
+            walls: Arc::default(),
             in_hand: Arc::default(),
         })
     }
@@ -76,6 +83,18 @@ impl Compiles {
     /// How many uploads are compiled or wait for it.
     pub(crate) fn in_hand(&self) -> usize {
         self.in_hand.load(Ordering::SeqCst)
+    }
+
+    /// The walls around the workers, once one has told.
+    pub(crate) fn walls(&self) -> Option<Walls> {
+        self.walls.get().copied()
+    }
+
+    /// Has a worker do nothing but tell its walls.
+    pub(crate) async fn meet(&self, tenant: &TenantId) -> Result<Walls, CompileError> {
+        self.work(tenant, Work::Greet, &|_| ()).await?;
+        self.walls()
+            .ok_or_else(|| CompileError::Worker("it ended without a word".into()))
     }
 
     /// All steps on one upload.
@@ -159,6 +178,8 @@ impl Compiles {
             scratch: self.scratch.clone(),
             request,
             tenant: tenant.clone(),
+            fingerprint: self.fingerprint.clone(),
+            walls: Arc::clone(&self.walls),
             cancelled: Arc::clone(&cancelled.0),
             steps,
         };

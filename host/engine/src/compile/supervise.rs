@@ -6,8 +6,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use foretell_types::compile::{CompileError, Step};
@@ -16,7 +16,8 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::death::{self, Ended};
-use crate::worker::protocol::{Frame, Frames, Request};
+use crate::worker::Walls;
+use crate::worker::protocol::{Frame, Frames, Ready, Request};
 
 /// How often the supervisor looks whether anybody still waits.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -33,6 +34,10 @@ pub(super) struct Supervised {
     pub(super) scratch: PathBuf,
     pub(super) request: Request,
     pub(super) tenant: TenantId,
+    /// The engine that the worker must be of.
+    pub(super) fingerprint: String,
+    /// Where its walls are noted, if they are not yet.
+    pub(super) walls: Arc<OnceLock<Walls>>,
     pub(super) cancelled: Arc<AtomicBool>,
     pub(super) steps: UnboundedSender<Step>,
 }
@@ -126,7 +131,7 @@ impl Supervised {
 
     /// Reads what the worker says until it ends, or must.
     fn watch(&self, worker: &mut Worker) -> (Answer, Option<Step>, Watched) {
-        let (mut answer, mut step) = (Answer::default(), None);
+        let (mut answer, mut step, mut ready) = (Answer::default(), None, false);
         let mut frames = Frames::new(self.request.compile.answer_bytes);
         let Some(mut output) = worker.child.stdout.take() else {
             return (answer, step, Watched::Garbled("it has no output".into()));
@@ -156,28 +161,72 @@ impl Supervised {
                 Err(problem) => return (answer, step, Watched::Garbled(problem)),
             };
             for frame in arrived {
-                match frame {
-                    Frame::Step(begun) => {
+                let taken = match frame {
+                    Frame::Ready(said) if !ready => {
+                        ready = true;
+                        self.meet(&said)
+                    }
+                    Frame::Step(begun) if ready => {
                         step = Some(begun);
                         // Nobody listens where the upload was given up; the glance above sees that.
                         let _ = self.steps.send(begun);
+                        Ok(())
                     }
-                    Frame::Refused(refusals) => {
-                        return (
-                            answer,
-                            step,
-                            Watched::Failed(CompileError::Refused(refusals)),
-                        );
-                    }
-                    Frame::Trouble(message) => {
-                        return (answer, step, Watched::Failed(CompileError::Worker(message)));
-                    }
-                    Frame::Signature(signature) => answer.signature = Some(signature),
-                    Frame::Snapshot(snapshot) => answer.snapshot = Some(snapshot),
-                    Frame::Code(code) => answer.code = Some(code),
+                    // Trouble may come before it is ready.
+                    other if ready || matches!(other, Frame::Trouble(_)) => answer.take(other),
+                    _ => Err(Watched::Garbled(
+                        "it does not begin by saying that it is ready".into(),
+                    )),
+                };
+                if let Err(end) = taken {
+                    return (answer, step, end);
                 }
             }
         }
+    }
+
+    /// Accepts a worker of the server's own engine, and notes its walls.
+    fn meet(&self, said: &Ready) -> Result<(), Watched> {
+        if said.engine != self.fingerprint {
+            return Err(Watched::Failed(CompileError::Worker(
+                "it is of another build than this server: the program was replaced while the server runs; restart it"
+                    .into(),
+            )));
+        }
+        if self.walls.set(said.walls).is_ok() {
+            let missing = said.walls.missing();
+            if !missing.is_empty() {
+                tracing::warn!(
+                    missing = missing.join(", "),
+                    "compile workers lack a wall that this kernel or container does not give; \
+                     WebAssembly and their limits still hold"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// What a worker makes, or why it makes nothing.
+    fn take(&mut self, frame: Frame) -> Result<(), Watched> {
+        match frame {
+            Frame::Refused(refusals) => {
+                return Err(Watched::Failed(CompileError::Refused(refusals)));
+            }
+            Frame::Trouble(message) => {
+                return Err(Watched::Failed(CompileError::Worker(message)));
+            }
+            Frame::Signature(signature) => self.signature = Some(signature),
+            Frame::Snapshot(snapshot) => self.snapshot = Some(snapshot),
+            Frame::Code(code) => self.code = Some(code),
+            Frame::Ready(_) => {
+                return Err(Watched::Garbled("it says twice that it is ready".into()));
+            }
+            // Taken by the caller, which knows who listens.
+            Frame::Step(_) => {}
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What server and worker say to each other.
 //!
 //! The server writes one [`Request`] as JSON; files of the upload are named, not sent. The worker answers in frames on
-//! its standard output: a tag, a length (8 bytes, little-endian), the payload. Nothing of an answer is believed beyond
+//! its standard output: a tag, a length (8 bytes, little-endian), the payload; the first is [`Frame::Ready`]. Nothing of an answer is believed beyond
 //! its form: lengths are bounded, texts are data, code gets its seal only in the server.
 
 use std::io::{self, Write};
@@ -11,6 +11,7 @@ use foretell_types::Signature;
 use foretell_types::compile::{Refusal, RefusalCode, Setting, SettingValue, Step};
 use serde::{Deserialize, Serialize};
 
+use super::confine::Walls;
 use crate::config::{CompileLimits, GuestLimits, StructureLimits};
 
 /// What the worker is to do, and within what.
@@ -25,9 +26,11 @@ pub(crate) struct Request {
     pub(crate) parent: u32,
 }
 
-/// The two things that a worker does.
+/// The things that a worker does.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Work {
+    /// Nothing but to say that it is ready.
+    Greet,
     /// All steps, for an upload.
     Prepare {
         plugin: PathBuf,
@@ -89,6 +92,8 @@ impl From<WireSetting> for Setting {
 /// One frame of an answer.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Frame {
+    /// The worker holds its input and has walled itself in.
+    Ready(Ready),
     /// A step begins.
     Step(Step),
     /// The upload's own doing; the worker ends.
@@ -101,6 +106,14 @@ pub(crate) enum Frame {
     Snapshot(Vec<u8>),
     /// Machine code.
     Code(Vec<u8>),
+}
+
+/// What a worker says of itself before it looks at the upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ready {
+    /// Fingerprint of its engine, in hexadecimal: code of another one than the server's is of no use to it.
+    pub(crate) engine: String,
+    pub(crate) walls: Walls,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,12 +139,14 @@ impl Frame {
             Self::Signature(_) => 4,
             Self::Snapshot(_) => 5,
             Self::Code(_) => 6,
+            Self::Ready(_) => 7,
         }
     }
 
     /// Writes the frame.
     pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         match self {
+            Self::Ready(ready) => frame(to, self.tag(), &serde_json::to_vec(ready)?),
             Self::Step(step) => frame(to, self.tag(), step.as_str().as_bytes()),
             Self::Refused(refusals) => {
                 let refusals: Vec<_> = refusals
@@ -178,6 +193,9 @@ impl Frame {
                 .map_err(|error| error.to_string()),
             5 => Ok(Self::Snapshot(payload)),
             6 => Ok(Self::Code(payload)),
+            7 => serde_json::from_slice(&payload)
+                .map(Self::Ready)
+                .map_err(|error| error.to_string()),
             other => Err(format!("unknown frame {other}")),
         }
     }
@@ -256,9 +274,17 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::Wall;
 
     fn written() -> (Vec<u8>, Vec<Frame>) {
         let frames = vec![
+            Frame::Ready(Ready {
+                engine: "e0".into(),
+                walls: Walls {
+                    calls: Wall::Whole,
+                    files: Wall::Missing,
+                },
+            }),
             Frame::Step(Step::Admission),
             Frame::Snapshot(Vec::new()),
             Frame::Code(vec![7; 300]),

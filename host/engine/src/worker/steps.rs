@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Store;
 use wasmtime::component::Component;
 
-use super::protocol::{Frame, Request, WireSetting, Work};
-use super::snapshot;
+use super::protocol::{Frame, Ready, Request, WireSetting, Work};
+use super::{Walls, snapshot};
 use crate::abi::v0_1::Plugin;
 use crate::config::{CompileLimits, GuestLimits};
 use crate::error::{self, Fault};
@@ -48,10 +48,50 @@ pub(super) fn refused(
     Stop::Refused(vec![Refusal::new(code, subject, message)])
 }
 
+/// What the request names, read whole.
+#[derive(Default)]
+pub(super) struct Content {
+    /// The plugin, or the snapshot.
+    main: Vec<u8>,
+    artifact: Vec<u8>,
+}
+
+impl Content {
+    pub(super) fn read(work: &Work) -> Result<Self, Stop> {
+        Ok(match work {
+            Work::Greet => Self::default(),
+            Work::Recompile { snapshot } => Self {
+                main: read(snapshot)?,
+                artifact: Vec::new(),
+            },
+            Work::Prepare {
+                plugin, artifact, ..
+            } => Self {
+                main: read(plugin)?,
+                artifact: artifact
+                    .as_deref()
+                    .map(read)
+                    .transpose()?
+                    .unwrap_or_default(),
+            },
+        })
+    }
+}
+
 /// Does what is asked, and writes what comes of it.
-pub(super) fn run(request: Request, out: &mut impl Write) -> Result<(), Stop> {
+pub(super) fn run(
+    request: Request,
+    content: Content,
+    walls: Walls,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
     let engine = setup::worker(request.guest.stack_bytes, request.dense_image_bytes)
         .map_err(|error| Stop::Trouble(format!("{error:#}")))?;
+    let ready = Ready {
+        engine: setup::shown(&setup::fingerprint(&engine)),
+        walls,
+    };
+    Frame::Ready(ready).write(out)?;
     let ticker = Ticker::start(&engine)?;
     let sandbox = Sandbox {
         _running: ticker.running(),
@@ -60,20 +100,23 @@ pub(super) fn run(request: Request, out: &mut impl Write) -> Result<(), Stop> {
         compile: request.compile,
     };
     match request.work {
-        Work::Recompile { snapshot } => {
+        Work::Greet => {}
+        Work::Recompile { .. } => {
             Frame::Step(Step::Compile).write(out)?;
-            let code = sandbox.compile(&read(&snapshot)?)?;
+            let code = sandbox.compile(&content.main)?;
             Frame::Code(code).write(out)?;
         }
         Work::Prepare {
-            plugin,
             plugin_digest,
-            artifact,
             settings,
             memory_bytes,
+            ..
         } => {
             Frame::Step(Step::Admission).write(out)?;
-            let uploaded = read(&plugin)?;
+            let Content {
+                main: uploaded,
+                artifact,
+            } = content;
             if Digest::parse(&plugin_digest)
                 != Some(Digest::from_bytes(Sha256::digest(&uploaded).into()))
             {
@@ -85,11 +128,6 @@ pub(super) fn run(request: Request, out: &mut impl Write) -> Result<(), Stop> {
                 .map_err(Stop::Refused)?;
 
             Frame::Step(Step::Snapshot).write(out)?;
-            let artifact = artifact
-                .as_deref()
-                .map(read)
-                .transpose()?
-                .unwrap_or_default();
             let settings: Vec<Setting> = settings.into_iter().map(WireSetting::into).collect();
             let snapshot =
                 snapshot::take(&sandbox, &component, &artifact, &settings, memory_bytes)?;

@@ -7,3 +7,4 @@ mod scheduling;
 mod storage;
 mod support;
 mod uploads;
+mod walls;

@@ -247,7 +247,14 @@ fn impostor(script: &str) -> Host {
 
 #[tokio::test]
 async fn a_killed_worker_refuses_the_upload_and_the_next_one_is_served() {
-    let host = impostor(r"printf '\001\011\0\0\0\0\0\0\0admission'; kill -9 $$");
+    let ready = format!(
+        r#"{{"engine":"{}","walls":{{"calls":"whole","files":"whole"}}}}"#,
+        Host::new().engine.describe_engine()
+    );
+    let host = impostor(&format!(
+        r"printf '\007\{:o}\0\0\0\0\0\0\0{ready}\001\011\0\0\0\0\0\0\0admission'; kill -9 $$",
+        ready.len()
+    ));
     let found = refusals(host.prepare(&testkit::echo(), &[], Vec::new()).await);
     begins(
         &found,
@@ -260,6 +267,10 @@ async fn a_killed_worker_refuses_the_upload_and_the_next_one_is_served() {
 async fn a_worker_that_does_not_work_is_our_trouble_not_the_uploads() {
     for (host, expected) in [
         (impostor("kill -9 $$"), "it ended before it began"),
+        (
+            impostor(r"printf '\001\011\0\0\0\0\0\0\0admission'"),
+            "saying that it is ready",
+        ),
         (impostor(r"printf 'h\001\0\0\0\0\0\0\0x'"), "unknown frame"),
         (
             impostor(r"printf '\006\377\377\377\377\377\377\377\377'"),
