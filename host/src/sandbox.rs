@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use foretell_engine::{Engine, EngineConfig, Walls};
 use foretell_store::memory::MemoryBlobs;
 use foretell_types::blob::{BlobId, BlobKind, Blobs};
-use foretell_types::compile::{CompileError, Compiler, Prepared, Setting, Step, Upload};
+use foretell_types::compile::{CompileError, Compiler, Part, Prepared, Setting, Step, Upload};
 use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner};
 use foretell_types::signature::Checked;
-use foretell_types::{Digest, PluginDigest, Signature, TenantId, VersionDigest};
+use foretell_types::{Digest, Signature, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
 
 use crate::manifest::digest_of;
@@ -101,23 +101,26 @@ impl Sandbox {
                 .with_context(|| from.display().to_string())
                 .map(|_| to)
         };
-        let plugin_file = copy(candidate.plugin, "candidate.wasm")?;
-        let artifact_file = candidate
+        let part = |from: &Path, name: &str| {
+            let file = copy(from, name)?;
+            let (digest, bytes) = digest_of(&file)?;
+            anyhow::Ok((Part { file, digest }, bytes))
+        };
+        let (plugin, plugin_bytes) = part(candidate.plugin, "candidate.wasm")?;
+        let artifact = candidate
             .artifact
-            .map(|file| copy(file, "candidate.artifact"))
-            .transpose()?;
-        let (plugin, plugin_bytes) = digest_of(&plugin_file)?;
-        let artifact = artifact_file.as_deref().map(digest_of).transpose()?;
+            .map(|file| part(file, "candidate.artifact"))
+            .transpose()?
+            .map(|(part, _)| part);
         let upload = Upload {
             tenant: self.tenant.clone(),
             version: name_of(
-                plugin,
-                artifact.map(|(digest, _)| digest),
+                plugin.digest,
+                artifact.as_ref().map(|part| part.digest),
                 candidate.settings,
             ),
-            plugin: PluginDigest(plugin),
-            plugin_file,
-            artifact_file,
+            plugin,
+            artifact,
             settings: candidate.settings.to_vec(),
             memory_bytes: candidate.memory_bytes,
         };

@@ -20,11 +20,11 @@ use criterion::{
 use foretell_engine::testkit::{self, Misdeed, Probe};
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner};
 use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
-use foretell_types::compile::Upload;
+use foretell_types::compile::{Part, Upload};
 use foretell_types::run::{Isolation, RunCall, RunLimits};
 use foretell_types::signature::{Checked, NamedTensor, Signature};
 use foretell_types::tensor::Tensor;
-use foretell_types::{Digest, PluginDigest, TenantId, VersionDigest};
+use foretell_types::{Digest, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
 
 /// Two blobs: all that one version needs.
@@ -84,6 +84,10 @@ impl Bench {
             path
         };
         let digest = |bytes: &[u8]| Digest::from_bytes(Sha256::digest(bytes).into());
+        let part = |name: &str, bytes: &[u8]| Part {
+            file: file(name, bytes),
+            digest: digest(bytes),
+        };
         let (tenant, version) = (
             TenantId::parse("bench").unwrap(),
             VersionDigest(digest(artifact)),
@@ -91,9 +95,8 @@ impl Bench {
         let upload = Upload {
             tenant: tenant.clone(),
             version,
-            plugin: PluginDigest(digest(plugin)),
-            plugin_file: file("plugin", plugin),
-            artifact_file: Some(file("artifact", artifact)),
+            plugin: part("plugin", plugin),
+            artifact: Some(part("artifact", artifact)),
             settings: Vec::new(),
             memory_bytes: 128 << 20,
         };

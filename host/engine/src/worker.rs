@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 pub use self::confine::{Wall, Walls};
 use self::protocol::{Frame, Request};
-use self::steps::{Content, Stop};
+use self::steps::{Input, Stop};
 
 #[cfg(feature = "testkit")]
 pub mod attempt;
@@ -28,6 +28,7 @@ pub fn main() -> ExitCode {
     let said = match answer(&mut out) {
         Ok(()) => Ok(()),
         Err(Stop::Refused(refusals)) => Frame::Refused(refusals).write(&mut out),
+        Err(Stop::Changed(content)) => Frame::Changed(content).write(&mut out),
         Err(Stop::Trouble(message)) => Frame::Trouble(message).write(&mut out),
     };
     if said.and_then(|()| out.flush()).is_err() {
@@ -41,10 +42,10 @@ fn answer(out: &mut impl Write) -> Result<(), Stop> {
     let request = request()?;
     confine::limit(&request)
         .map_err(|error| Stop::Trouble(format!("the worker cannot limit itself: {error}")))?;
-    // Read, not looked at: behind the walls there are no files.
-    let content = Content::read(&request.work)?;
+    // Read and hashed, not looked at: behind the walls there are no files.
+    let input = Input::read(&request.work)?;
     let walls = confine::raise();
-    steps::run(request, content, walls, out)
+    steps::run(request, input, walls, out)
 }
 
 fn request() -> Result<Request, Stop> {

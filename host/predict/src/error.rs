@@ -209,6 +209,7 @@ impl From<CompileError> for PredictError {
                 what: "too many uploads are waiting",
                 retry_after: Duration::from_secs(10),
             },
+            error @ CompileError::Changed(_) => Self::Unavailable(error.to_string()),
             CompileError::Worker(cause) => Self::Unavailable(cause),
         }
     }

@@ -200,7 +200,7 @@ async fn prepare(
     {
         Ok(accepted) => Ok(Ok(accepted)),
         Err(CompileError::Refused(refusals)) => Ok(Err(refusals)),
-        Err(error @ (CompileError::Busy | CompileError::Worker(_))) => {
+        Err(error @ (CompileError::Busy | CompileError::Changed(_) | CompileError::Worker(_))) => {
             Err(Failure::new(Exit::Os, error))
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::signature::Signature;
-use crate::{PluginDigest, TenantId, VersionDigest};
+use crate::{Digest, TenantId, VersionDigest};
 
 /// A setting's value, as the plugin's `load` gets it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,15 @@ pub struct Setting {
     pub value: SettingValue,
 }
 
+/// A part of an upload: where it lies, and what must lie there.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// The file.
+    pub file: PathBuf,
+    /// SHA-256 of its content, taken when it arrived.
+    pub digest: Digest,
+}
+
 /// An upload whose parts lie in temporary files.
 #[derive(Debug, Clone)]
 pub struct Upload {
@@ -38,12 +47,10 @@ pub struct Upload {
     pub tenant: TenantId,
     /// The version's digest, under which snapshot and code will be stored.
     pub version: VersionDigest,
-    /// The plugin's digest.
-    pub plugin: PluginDigest,
     /// The plugin, inflated.
-    pub plugin_file: PathBuf,
+    pub plugin: Part,
     /// The weights; none = empty.
-    pub artifact_file: Option<PathBuf>,
+    pub artifact: Option<Part>,
     /// The settings, sorted by name.
     pub settings: Vec<Setting>,
     /// Memory of the guest, at most, in bytes.
@@ -174,6 +181,31 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// What a compile worker is given to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// The plugin, as uploaded.
+    Plugin,
+    /// The weights.
+    Artifact,
+    /// The component after `load`, as stored.
+    Snapshot,
+}
+
+impl Content {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Plugin, Self::Artifact, Self::Snapshot];
+
+    /// In a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plugin => "plugin",
+            Self::Artifact => "artifact",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
 /// Why an upload did not become runnable.
 #[derive(Debug, Error)]
 pub enum CompileError {
@@ -183,6 +215,10 @@ pub enum CompileError {
     /// The queue of uploads is full; try again later.
     #[error("too many uploads are waiting to be compiled")]
     Busy,
+    /// What the worker read is not what the server gave it: something else writes to the folder of uploads, or its disk
+    /// fails.
+    #[error("the {} changed on its way to the compile worker; check the disk of the data folder, and who else writes to it", .0.as_str())]
+    Changed(Content),
     /// Ours: the worker could not be started, or its answer not be read.
     #[error("the compile worker: {0}")]
     Worker(String),

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use foretell_types::compile::{CompileError, Refusal, Step, Upload};
-use foretell_types::{Signature, TenantId};
+use foretell_types::compile::{CompileError, Part, Refusal, Step, Upload};
+use foretell_types::{Digest, Signature, TenantId};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::supervise::{Answer, Supervised};
 use crate::admission;
 use crate::config::{CompileLimits, EngineConfig, GuestLimits, StructureLimits};
 use crate::worker::Walls;
-use crate::worker::protocol::{Request, WireSetting, Work};
+use crate::worker::protocol::{Request, Source, WireSetting, Work};
 
 mod death;
 mod supervise;
@@ -104,11 +105,10 @@ impl Compiles {
         progress: &(dyn Fn(Step) + Send + Sync),
     ) -> Result<Made, CompileError> {
         // What is no WebAssembly at all does not wait in line to be told so.
-        sniff(upload.plugin_file.clone()).await?;
+        sniff(upload.plugin.file.clone()).await?;
         let work = Work::Prepare {
-            plugin: upload.plugin_file.clone(),
-            plugin_digest: upload.plugin.to_string(),
-            artifact: upload.artifact_file.clone(),
+            plugin: Source::from(&upload.plugin),
+            artifact: upload.artifact.as_ref().map(Source::from),
             settings: upload.settings.iter().map(WireSetting::from).collect(),
             memory_bytes: upload.memory_bytes,
         };
@@ -137,14 +137,18 @@ impl Compiles {
         snapshot: &[u8],
     ) -> Result<Vec<u8>, CompileError> {
         let (scratch, bytes) = (self.scratch.clone(), snapshot.to_vec());
-        let file = blocking(move || {
+        let (file, digest) = blocking(move || {
             let mut file = tempfile::NamedTempFile::new_in(scratch)?;
             io::Write::write_all(&mut file, &bytes)?;
-            Ok(file)
+            Ok((file, Digest::from_bytes(Sha256::digest(&bytes).into())))
         })
         .await?;
+        let part = Part {
+            file: file.path().to_owned(),
+            digest,
+        };
         let work = Work::Recompile {
-            snapshot: file.path().to_owned(),
+            snapshot: Source::from(&part),
         };
         let answer = self.work(tenant, work, &|_| ()).await?;
         answer

@@ -172,8 +172,9 @@ impl Supervised {
                         let _ = self.steps.send(begun);
                         Ok(())
                     }
-                    // Trouble may come before it is ready.
-                    other if ready || matches!(other, Frame::Trouble(_)) => answer.take(other),
+                    // What keeps it from being ready.
+                    other @ (Frame::Trouble(_) | Frame::Changed(_)) => answer.take(other),
+                    other if ready => answer.take(other),
                     _ => Err(Watched::Garbled(
                         "it does not begin by saying that it is ready".into(),
                     )),
@@ -216,6 +217,9 @@ impl Answer {
             }
             Frame::Trouble(message) => {
                 return Err(Watched::Failed(CompileError::Worker(message)));
+            }
+            Frame::Changed(content) => {
+                return Err(Watched::Failed(CompileError::Changed(content)));
             }
             Frame::Signature(signature) => self.signature = Some(signature),
             Frame::Snapshot(snapshot) => self.snapshot = Some(snapshot),

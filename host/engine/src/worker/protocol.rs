@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use foretell_types::Signature;
-use foretell_types::compile::{Refusal, RefusalCode, Setting, SettingValue, Step};
+use foretell_types::compile::{Content, Part, Refusal, RefusalCode, Setting, SettingValue, Step};
 use serde::{Deserialize, Serialize};
 
 use super::confine::Walls;
@@ -33,15 +33,29 @@ pub(crate) enum Work {
     Greet,
     /// All steps, for an upload.
     Prepare {
-        plugin: PathBuf,
-        /// SHA-256 of the plugin: what is compiled is what was uploaded.
-        plugin_digest: String,
-        artifact: Option<PathBuf>,
+        plugin: Source,
+        artifact: Option<Source>,
         settings: Vec<WireSetting>,
         memory_bytes: u64,
     },
     /// Machine code for a snapshot, and nothing else.
-    Recompile { snapshot: PathBuf },
+    Recompile { snapshot: Source },
+}
+
+/// A file, and the SHA-256 that it must have, in hexadecimal: what is compiled is what was uploaded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Source {
+    pub(crate) file: PathBuf,
+    pub(crate) sha256: String,
+}
+
+impl From<&Part> for Source {
+    fn from(part: &Part) -> Self {
+        Self {
+            file: part.file.clone(),
+            sha256: part.digest.to_string(),
+        }
+    }
 }
 
 /// A setting. Numbers cross as bits: JSON has no NaN.
@@ -100,6 +114,8 @@ pub(crate) enum Frame {
     Refused(Vec<Refusal>),
     /// The worker's own trouble; it ends.
     Trouble(String),
+    /// What it read is not what the request says; it ends.
+    Changed(Content),
     /// What the plugin describes.
     Signature(Box<Signature>),
     /// The component after `load`.
@@ -140,6 +156,7 @@ impl Frame {
             Self::Snapshot(_) => 5,
             Self::Code(_) => 6,
             Self::Ready(_) => 7,
+            Self::Changed(_) => 8,
         }
     }
 
@@ -159,6 +176,7 @@ impl Frame {
                     .collect();
                 frame(to, self.tag(), &serde_json::to_vec(&refusals)?)
             }
+            Self::Changed(content) => frame(to, self.tag(), content.as_str().as_bytes()),
             Self::Trouble(message) => frame(to, self.tag(), message.as_bytes()),
             Self::Signature(signature) => frame(to, self.tag(), &serde_json::to_vec(signature)?),
             Self::Snapshot(bytes) | Self::Code(bytes) => frame(to, self.tag(), bytes),
@@ -196,6 +214,13 @@ impl Frame {
             7 => serde_json::from_slice(&payload)
                 .map(Self::Ready)
                 .map_err(|error| error.to_string()),
+            8 => {
+                let name = text(payload)?;
+                let content = Content::ALL.into_iter().find(|one| one.as_str() == name);
+                content
+                    .map(Self::Changed)
+                    .ok_or_else(|| format!("unknown content {name:?}"))
+            }
             other => Err(format!("unknown frame {other}")),
         }
     }
@@ -290,6 +315,7 @@ mod tests {
             Frame::Code(vec![7; 300]),
             Frame::Refused(vec![Refusal::new(RefusalCode::Limit, "memory", "too much")]),
             Frame::Trouble("no disk".into()),
+            Frame::Changed(Content::Artifact),
         ];
         let mut bytes = Vec::new();
         for frame in &frames {

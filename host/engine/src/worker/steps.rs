@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foretell_types::compile::{Refusal, RefusalCode, Setting, Step};
+use foretell_types::compile::{Content, Refusal, RefusalCode, Setting, Step};
 use foretell_types::run::RunError;
 use foretell_types::signature::{Example, NamedTensor, Signature};
 use foretell_types::{Digest, TenantId, VersionDigest};
@@ -14,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Store;
 use wasmtime::component::Component;
 
-use super::protocol::{Frame, Ready, Request, WireSetting, Work};
+use super::protocol::{Frame, Ready, Request, Source, WireSetting, Work};
 use super::{Walls, snapshot};
 use crate::abi::v0_1::Plugin;
 use crate::config::{CompileLimits, GuestLimits};
@@ -31,6 +30,8 @@ pub(super) enum Stop {
     Refused(Vec<Refusal>),
     /// Ours.
     Trouble(String),
+    /// What was read is not what the request says.
+    Changed(Content),
 }
 
 impl From<std::io::Error> for Stop {
@@ -48,31 +49,30 @@ pub(super) fn refused(
     Stop::Refused(vec![Refusal::new(code, subject, message)])
 }
 
-/// What the request names, read whole.
+/// What the request names, read whole and found to be it.
 #[derive(Default)]
-pub(super) struct Content {
+pub(super) struct Input {
     /// The plugin, or the snapshot.
     main: Vec<u8>,
     artifact: Vec<u8>,
 }
 
-impl Content {
+impl Input {
     pub(super) fn read(work: &Work) -> Result<Self, Stop> {
         Ok(match work {
             Work::Greet => Self::default(),
             Work::Recompile { snapshot } => Self {
-                main: read(snapshot)?,
+                main: read(Content::Snapshot, snapshot)?,
                 artifact: Vec::new(),
             },
             Work::Prepare {
                 plugin, artifact, ..
             } => Self {
-                main: read(plugin)?,
-                artifact: artifact
-                    .as_deref()
-                    .map(read)
-                    .transpose()?
-                    .unwrap_or_default(),
+                main: read(Content::Plugin, plugin)?,
+                artifact: match artifact {
+                    Some(artifact) => read(Content::Artifact, artifact)?,
+                    None => Vec::new(),
+                },
             },
         })
     }
@@ -81,7 +81,7 @@ impl Content {
 /// Does what is asked, and writes what comes of it.
 pub(super) fn run(
     request: Request,
-    content: Content,
+    input: Input,
     walls: Walls,
     out: &mut impl Write,
 ) -> Result<(), Stop> {
@@ -103,27 +103,19 @@ pub(super) fn run(
         Work::Greet => {}
         Work::Recompile { .. } => {
             Frame::Step(Step::Compile).write(out)?;
-            let code = sandbox.compile(&content.main)?;
+            let code = sandbox.compile(&input.main)?;
             Frame::Code(code).write(out)?;
         }
         Work::Prepare {
-            plugin_digest,
             settings,
             memory_bytes,
             ..
         } => {
             Frame::Step(Step::Admission).write(out)?;
-            let Content {
+            let Input {
                 main: uploaded,
                 artifact,
-            } = content;
-            if Digest::parse(&plugin_digest)
-                != Some(Digest::from_bytes(Sha256::digest(&uploaded).into()))
-            {
-                return Err(Stop::Trouble(
-                    "the plugin is not the one that was uploaded".into(),
-                ));
-            }
+            } = input;
             let component = admission::admit(uploaded, &request.structure, memory_bytes)
                 .map_err(Stop::Refused)?;
 
@@ -146,9 +138,15 @@ pub(super) fn run(
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Stop> {
-    fs::read(file)
-        .map_err(|error| Stop::Trouble(format!("a part of the upload cannot be read: {error}")))
+fn read(content: Content, source: &Source) -> Result<Vec<u8>, Stop> {
+    let what = content.as_str();
+    let bytes = fs::read(&source.file)
+        .map_err(|error| Stop::Trouble(format!("the {what} cannot be read: {error}")))?;
+    if Digest::parse(&source.sha256) == Some(Digest::from_bytes(Sha256::digest(&bytes).into())) {
+        Ok(bytes)
+    } else {
+        Err(Stop::Changed(content))
+    }
 }
 
 /// Where guests run in the worker.

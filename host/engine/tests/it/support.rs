@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner, testkit};
 use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
-use foretell_types::compile::{CompileError, Prepared, Setting, Step, Upload};
+use foretell_types::compile::{CompileError, Part, Prepared, Setting, Step, Upload};
 use foretell_types::run::{Isolation, RunCall, RunError, RunLimits, RunOutcome};
 use foretell_types::signature::NamedTensor;
 use foretell_types::tensor::{Elements, Tensor};
-use foretell_types::{Digest, PluginDigest, TenantId, VersionDigest};
+use foretell_types::{Digest, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -154,9 +154,8 @@ impl Host {
         let upload = Upload {
             tenant: tenant.clone(),
             version: version_digest(plugin, artifact),
-            plugin: PluginDigest(sha256(plugin)),
-            plugin_file: plugin_file.path().to_owned(),
-            artifact_file: (!artifact.is_empty()).then(|| artifact_file.path().to_owned()),
+            plugin: part(plugin, &plugin_file),
+            artifact: (!artifact.is_empty()).then(|| part(artifact, &artifact_file)),
             settings,
             memory_bytes: 64 << 20,
         };
@@ -249,6 +248,14 @@ pub(crate) fn values(outputs: Vec<Tensor>) -> Vec<f64> {
         panic!("not FP64")
     };
     values
+}
+
+/// A part of an upload that lies in this file.
+pub(crate) fn part(bytes: &[u8], file: &NamedTempFile) -> Part {
+    Part {
+        file: file.path().to_owned(),
+        digest: sha256(bytes),
+    }
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Digest {

@@ -3,11 +3,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use foretell_engine::Compiler;
 use foretell_engine::testkit::{self, LoadMisdeed};
 use foretell_types::blob::{BlobKind, Blobs};
-use foretell_types::compile::{CompileError, Setting, SettingValue, Step};
+use foretell_types::compile::{CompileError, Content, Setting, SettingValue, Step, Upload};
 
-use crate::support::{Host, tenant, worker};
+use crate::support::{Host, part, sha256, tenant, worker};
 
 /// The refusals of an upload as `code: subject: message`.
 fn refusals(outcome: Result<foretell_types::compile::Prepared, CompileError>) -> Vec<String> {
@@ -376,28 +377,36 @@ async fn a_large_memory_of_zeros_costs_no_place_in_the_snapshot() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_not_the_one_uploaded_is_not_compiled() {
+async fn a_part_that_is_not_the_one_uploaded_is_not_looked_at() {
     let host = Host::new();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    std::io::Write::write_all(&mut file, &testkit::echo()).unwrap();
-    let upload = foretell_types::compile::Upload {
-        tenant: tenant("acme"),
-        version: foretell_types::VersionDigest(crate::support::sha256(b"v")),
-        plugin: foretell_types::PluginDigest(crate::support::sha256(b"another")),
-        plugin_file: file.path().to_owned(),
-        artifact_file: None,
-        settings: Vec::new(),
-        memory_bytes: 64 << 20,
+    let file = |bytes: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+        file
     };
-    let error = foretell_engine::Compiler::prepare(&*host.engine, &upload, &|_| ())
-        .await
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("is not the one that was uploaded"),
-        "{error}"
-    );
+    let (echo, weights) = (testkit::echo(), [0]);
+    let (plugin, artifact) = (file(&echo), file(&weights));
+    let steps = Mutex::new(Vec::new());
+    let progress = |step| steps.lock().unwrap().push(step);
+    for (uploaded, weighed, changed) in [
+        (&b"another"[..], &weights[..], Content::Plugin),
+        (&echo, &[1], Content::Artifact),
+    ] {
+        let upload = Upload {
+            tenant: tenant("acme"),
+            version: foretell_types::VersionDigest(sha256(b"v")),
+            plugin: part(uploaded, &plugin),
+            artifact: Some(part(weighed, &artifact)),
+            settings: Vec::new(),
+            memory_bytes: 64 << 20,
+        };
+        let error = host.engine.prepare(&upload, &progress).await.unwrap_err();
+        assert!(
+            matches!(error, CompileError::Changed(part) if part == changed),
+            "{error} instead of {changed:?}"
+        );
+    }
+    assert!(steps.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -320,7 +320,7 @@ impl Compiler for Believer {
         progress: &(dyn Fn(Step) + Send + Sync),
     ) -> Result<Prepared, CompileError> {
         progress(Step::Admission);
-        let plugin = std::fs::read(&upload.plugin_file).unwrap();
+        let plugin = std::fs::read(&upload.plugin.file).unwrap();
         let signature = match plugin.as_slice() {
             b"not wasm" => {
                 let reason = |subject: &str| {

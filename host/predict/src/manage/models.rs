@@ -112,11 +112,8 @@ impl Manager {
         let request = compile::Upload {
             tenant: tenant.clone(),
             version: digest,
-            plugin: plugin_digest,
-            plugin_file: plugin.path.to_path_buf(),
-            artifact_file: artifact
-                .as_ref()
-                .map(|artifact| artifact.path.to_path_buf()),
+            plugin: plugin.part(),
+            artifact: artifact.as_ref().map(Spooled::part),
             settings: settings.list,
             memory_bytes: u64::from(runtime.memory_mib) << 20,
         };

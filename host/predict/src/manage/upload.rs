@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
-use foretell_types::{Digest, ModelName, ModelVersion};
+use foretell_types::{Digest, ModelName, ModelVersion, compile};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
@@ -51,6 +51,16 @@ pub(super) struct Spooled {
     pub(super) path: TempPath,
     pub(super) digest: Digest,
     pub(super) bytes: u64,
+}
+
+impl Spooled {
+    /// As the compiler wants it.
+    pub(super) fn part(&self) -> compile::Part {
+        compile::Part {
+            file: self.path.to_path_buf(),
+            digest: self.digest,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,7 +55,7 @@ impl Compiler for PlannedCompiler {
         _: &(dyn Fn(Step) + Send + Sync),
     ) -> Result<Prepared, CompileError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let plugin = std::fs::read(&upload.plugin_file).unwrap();
+        let plugin = std::fs::read(&upload.plugin.file).unwrap();
         if plugin.starts_with(b"bad") {
             return Err(CompileError::Refused(vec![Refusal::new(
                 RefusalCode::NotWasm,
