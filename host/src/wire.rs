@@ -217,6 +217,8 @@ fn engine_config(
     if uploads.compile_concurrency > 0 {
         config.compile.workers = uploads.compile_concurrency;
     }
+    config.compile.queue = uploads.compile_queue;
+    config.compile.per_tenant = uploads.compile_queue.div_ceil(2);
     config
 }
 

@@ -201,8 +201,10 @@ pub enum Priority {
 pub struct CompileLimits {
     /// Workers at once. Default 1 per two cores, at least 1.
     pub workers: usize,
-    /// Uploads that may wait for one. Default 16; beyond, an upload is answered with "busy".
+    /// Uploads and recompiles that may wait for one. Default 16; beyond, the next is answered with "busy".
     pub queue: usize,
+    /// Of one tenant, that may wait or run. Default 8, half of the queue: nobody fills it alone.
+    pub per_tenant: usize,
     /// CPU time in whole seconds. Default 60.
     pub cpu_seconds: u64,
     /// Wall time of one upload, waiting not counted. Default 120 s.
@@ -226,6 +228,7 @@ impl Default for CompileLimits {
         Self {
             workers: (cores / 2).max(1),
             queue: 16,
+            per_tenant: 8,
             cpu_seconds: 60,
             wall: Duration::from_secs(120),
             data_bytes: 2 << 30,

@@ -217,9 +217,8 @@ impl Source {
                 .again(&key.tenant, snapshot)
                 .await
                 .map_err(|error| match error {
-                    CompileError::Busy => {
-                        "too many uploads are waiting to be compiled; try again in a few seconds"
-                            .to_owned()
+                    CompileError::Busy | CompileError::TenantBusy { .. } => {
+                        format!("{error}; try again in a few seconds")
                     }
                     error => error.to_string(),
                 })?;

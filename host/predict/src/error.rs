@@ -201,13 +201,21 @@ impl From<BlobError> for PredictError {
     }
 }
 
+/// What preparing a real plugin takes, about.
+const COMPILE_RETRY: Duration = Duration::from_secs(10);
+
 impl From<CompileError> for PredictError {
     fn from(error: CompileError) -> Self {
         match error {
             CompileError::Refused(refusals) => Self::UploadRefused(refusals),
             CompileError::Busy => Self::Overloaded {
                 what: "too many uploads are waiting",
-                retry_after: Duration::from_secs(10),
+                retry_after: COMPILE_RETRY,
+            },
+            CompileError::TenantBusy { limit } => Self::TenantBusy {
+                what: "versions to compile",
+                limit,
+                retry_after: COMPILE_RETRY,
             },
             error @ CompileError::Changed(_) => Self::Unavailable(error.to_string()),
             CompileError::Worker(cause) => Self::Unavailable(cause),

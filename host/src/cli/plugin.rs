@@ -200,9 +200,7 @@ async fn prepare(
     {
         Ok(accepted) => Ok(Ok(accepted)),
         Err(CompileError::Refused(refusals)) => Ok(Err(refusals)),
-        Err(error @ (CompileError::Busy | CompileError::Changed(_) | CompileError::Worker(_))) => {
-            Err(Failure::new(Exit::Os, error))
-        }
+        Err(error) => Err(Failure::new(Exit::Os, error)),
     }
 }
 

@@ -395,6 +395,8 @@ pub struct Uploads {
     pub compile_memory: ByteSize,
     /// Uploads prepared at once, at most; 0 = one per two cores.
     pub compile_concurrency: usize,
+    /// Uploads and stored versions that may wait to be prepared, at most; half of them of one tenant.
+    pub compile_queue: usize,
 }
 
 impl Uploads {
@@ -460,6 +462,14 @@ impl Uploads {
                 ),
                 0,
                 0..=64,
+            ),
+            compile_queue: layers.take_within(
+                Key::new(
+                    "uploads.compile_queue",
+                    "Uploads that may wait to be prepared, at most, half of them of one tenant; beyond, 503 or 429.",
+                ),
+                16,
+                1..=1_000,
             ),
         }
     }

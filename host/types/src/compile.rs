@@ -215,6 +215,12 @@ pub enum CompileError {
     /// The queue of uploads is full; try again later.
     #[error("too many uploads are waiting to be compiled")]
     Busy,
+    /// The tenant has its share of the queue; try again when one of its own has ended.
+    #[error("this tenant has {limit} versions being compiled or waiting for it, as many as it may")]
+    TenantBusy {
+        /// How many it may have.
+        limit: usize,
+    },
     /// What the worker read is not what the server gave it: something else writes to the folder of uploads, or its disk
     /// fails.
     #[error("the {} changed on its way to the compile worker; check the disk of the data folder, and who else writes to it", .0.as_str())]

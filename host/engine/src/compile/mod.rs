@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foretell_types::compile::{CompileError, Part, Refusal, Step, Upload};
 use foretell_types::{Digest, Signature, TenantId};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
+use self::queue::Queue;
 use self::supervise::{Answer, Supervised};
 use crate::admission;
 use crate::config::{CompileLimits, EngineConfig, GuestLimits, StructureLimits};
@@ -18,6 +19,7 @@ use crate::worker::Walls;
 use crate::worker::protocol::{Request, Source, WireSetting, Work};
 
 mod death;
+mod queue;
 mod supervise;
 
 /// Runs uploads through workers.
@@ -32,8 +34,7 @@ pub(crate) struct Compiles {
     fingerprint: String,
     /// What the first worker has said; the kernel does not change.
     walls: Arc<OnceLock<Walls>>,
-    workers: Arc<Semaphore>,
-    in_hand: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
 }
 
 /// What a worker has made of an upload, not yet sealed.
@@ -42,15 +43,6 @@ pub(crate) struct Made {
     pub(crate) signature: Signature,
     pub(crate) snapshot: Vec<u8>,
     pub(crate) code: Vec<u8>,
-}
-
-/// A place among those that wait or run; dropping it makes room.
-struct InHand(Arc<AtomicUsize>);
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// Tells the supervisor that nobody waits any more.
@@ -70,20 +62,19 @@ impl Compiles {
         Ok(Self {
             command: config.worker_command.clone(),
             scratch: config.scratch_dir.clone(),
-            workers: Arc::new(Semaphore::new(config.compile.workers.max(1))),
+            queue: Queue::new(&config.compile),
             limits: config.compile.clone(),
             guest: config.guest.clone(),
             structure: config.structure.clone(),
             dense_image_bytes: config.pool.dense_image_bytes,
             fingerprint,
             walls: Arc::default(),
-            in_hand: Arc::default(),
         })
     }
 
     /// How many uploads are compiled or wait for it.
     pub(crate) fn in_hand(&self) -> usize {
-        self.in_hand.load(Ordering::SeqCst)
+        self.queue.in_hand()
     }
 
     /// The walls around the workers, once one has told.
@@ -162,10 +153,7 @@ impl Compiles {
         work: Work,
         progress: &(dyn Fn(Step) + Send + Sync),
     ) -> Result<Answer, CompileError> {
-        let in_hand = self.enter()?;
-        let Ok(worker) = Arc::clone(&self.workers).acquire_owned().await else {
-            return Err(CompileError::Worker("the engine is stopping".into()));
-        };
+        let place = self.queue.enter(tenant).await?;
         let request = Request {
             work,
             compile: self.limits.clone(),
@@ -192,7 +180,7 @@ impl Compiles {
             .name("compile-supervisor".into())
             .spawn(move || {
                 let outcome = supervised.run();
-                drop((worker, in_hand));
+                drop(place);
                 // Nobody listens where the upload was given up.
                 let _ = answer.send(outcome);
             });
@@ -205,16 +193,6 @@ impl Compiles {
             .map_err(|_| CompileError::Worker("its supervisor died".into()))?;
         drop(cancelled);
         outcome
-    }
-
-    fn enter(&self) -> Result<InHand, CompileError> {
-        let places = self.limits.queue + self.limits.workers.max(1);
-        self.in_hand
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
-                (count < places).then_some(count + 1)
-            })
-            .map_err(|_| CompileError::Busy)?;
-        Ok(InHand(Arc::clone(&self.in_hand)))
     }
 }
 

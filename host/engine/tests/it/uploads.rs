@@ -310,7 +310,10 @@ async fn uploads_beyond_the_queue_are_told_to_come_again() {
     while host.engine.stats().compile_queue == 0 {
         assert!(futures_step(&mut first).await.is_none(), "it loops");
     }
-    let second = host.prepare(&testkit::echo(), &[], Vec::new()).await;
+    let (echo, none) = (testkit::echo(), |_| ());
+    let second = host
+        .prepare_for(&tenant("globex"), &echo, &[], Vec::new(), &none)
+        .await;
     assert!(
         matches!(second, Err(CompileError::Busy)),
         "{:?}",
@@ -326,6 +329,38 @@ async fn uploads_beyond_the_queue_are_told_to_come_again() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_tenant_cannot_keep_others_from_uploading() {
+    let host = Host::with(|config| {
+        config.compile.workers = 1;
+        config.compile.queue = 2;
+        config.compile.per_tenant = 2;
+    });
+    let chameleon = testkit::chameleon();
+    let artifact = LoadMisdeed::Loop.artifact();
+    let mut looping: Vec<_> = (1..=2)
+        .map(|_| Box::pin(host.prepare(&chameleon, &artifact, Vec::new())))
+        .collect();
+    for (number, upload) in looping.iter_mut().enumerate() {
+        while host.engine.stats().compile_queue <= number {
+            assert!(futures_step(upload).await.is_none(), "it loops");
+        }
+    }
+    let third = host.prepare(&testkit::echo(), &[], Vec::new()).await;
+    assert!(
+        matches!(third, Err(CompileError::TenantBusy { limit: 2 })),
+        "{:?}",
+        third.err()
+    );
+    let (echo, none, globex) = (testkit::echo(), |_| (), tenant("globex"));
+    let mut other = Box::pin(host.prepare_for(&globex, &echo, &[], Vec::new(), &none));
+    while host.engine.stats().compile_queue < 3 {
+        assert!(futures_step(&mut other).await.is_none(), "it waits");
+    }
+    drop(looping);
+    assert!(other.await.is_ok());
 }
 
 /// Polls once, and lets others run.
