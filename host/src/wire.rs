@@ -211,6 +211,7 @@ fn engine_config(
         threads => threads,
     };
     config.lanes = LaneConfig::of(threads);
+    config.structure = config.structure.times(uploads.complexity);
     config.compile.cpu_seconds = uploads.compile_cpu.as_secs();
     config.compile.wall = uploads.compile_wall;
     config.compile.data_bytes = uploads.compile_memory.0;

@@ -256,8 +256,21 @@ pub struct StructureLimits {
     pub locals_by_branches: u64,
     /// The same, summed over all functions. Default 64 million.
     pub total_locals_by_branches: u64,
+    /// Targets of the branch tables of one function. Default 65,536: each is an edge between blocks.
+    pub branch_targets: u64,
+    /// Globals. Default 1,000: the snapshot is taken through a function for each that can change.
+    pub globals: u64,
+    /// What else is declared besides functions: types, imports, exports, aliases, segments. Default 200,000.
+    pub declarations: u64,
+    /// Bytes of custom sections, names and debug information among them. Default 32 MiB.
+    pub custom_bytes: u64,
     /// Inner modules. Default 64.
     pub modules: u64,
+    /// Inner components. Default 64.
+    pub components: u64,
+    /// Functions that a component makes of core functions and the other way round. Default 1,000: the compiler writes
+    /// code for each.
+    pub adapters: u64,
     /// Instances, of modules and of components. Default 64.
     pub instances: u64,
     /// Linear memories. Default 8, which is also the most.
@@ -266,6 +279,29 @@ pub struct StructureLimits {
     pub tables: u64,
     /// Elements that the tables begin with, all together. Default 100,000.
     pub table_elements: u64,
+}
+
+impl StructureLimits {
+    /// Raises what is written by the author and compiled by us, so many times. What an instance takes (memories, tables,
+    /// instances) stays.
+    #[must_use]
+    pub fn times(self, factor: u64) -> Self {
+        let times = |limit: u64| limit.saturating_mul(factor);
+        Self {
+            functions: times(self.functions),
+            body_bytes: times(self.body_bytes),
+            code_bytes: times(self.code_bytes),
+            loops: times(self.loops),
+            locals_by_branches: times(self.locals_by_branches),
+            total_locals_by_branches: times(self.total_locals_by_branches),
+            branch_targets: times(self.branch_targets),
+            globals: times(self.globals),
+            declarations: times(self.declarations),
+            custom_bytes: times(self.custom_bytes),
+            adapters: times(self.adapters),
+            ..self
+        }
+    }
 }
 
 impl Default for StructureLimits {
@@ -277,7 +313,13 @@ impl Default for StructureLimits {
             loops: 2_048,
             locals_by_branches: 4_000_000,
             total_locals_by_branches: 64_000_000,
+            branch_targets: 65_536,
+            globals: 1_000,
+            declarations: 200_000,
+            custom_bytes: 32 * MIB,
             modules: 64,
+            components: 64,
+            adapters: 1_000,
             instances: 64,
             memories: 8,
             tables: 64,

@@ -18,14 +18,13 @@ const MAX_INSTANCES: u32 = 2_000;
 
 /// WebAssembly beyond the first version that a plugin may use.
 ///
-/// Off: threads and shared memory (timing, non-determinism), memory64 (bounds checks), gc and exceptions (surface),
+/// Off: externref (there is nothing to refer to), threads and shared memory (timing, non-determinism), memory64 (bounds checks), gc and exceptions (surface),
 /// relaxed SIMD (answers that depend on the CPU), multi-memory and tail calls (no real plugin needs them).
 pub(crate) fn features() -> WasmFeatures {
     WasmFeatures::MUTABLE_GLOBAL
         | WasmFeatures::SATURATING_FLOAT_TO_INT
         | WasmFeatures::SIGN_EXTENSION
         | WasmFeatures::REFERENCE_TYPES
-        | WasmFeatures::GC_TYPES
         | WasmFeatures::CALL_INDIRECT_OVERLONG
         | WasmFeatures::MULTI_VALUE
         | WasmFeatures::BULK_MEMORY

@@ -387,6 +387,8 @@ pub struct Uploads {
     pub max_concurrent: usize,
     /// Uploads under way for one tenant, at most.
     pub max_concurrent_per_tenant: usize,
+    /// Times the limits of a plugin's structure that an upload may reach.
+    pub complexity: u64,
     /// Processor time of preparing one upload, at most.
     pub compile_cpu: Duration,
     /// Time of preparing one upload, at most.
@@ -430,6 +432,14 @@ impl Uploads {
                 ),
                 4,
                 1..=10_000,
+            ),
+            complexity: layers.take_within(
+                Key::new(
+                    "uploads.complexity",
+                    "How many times the limits of structure in docs/PLUGINS.md (functions, code, loops) a plugin may reach.",
+                ),
+                1,
+                1..=16,
             ),
             compile_cpu: layers.take_within(
                 Key::new(

@@ -7,7 +7,7 @@ use super::{damaged, shown};
 use crate::setup;
 
 /// What plugins may not use, by the name of its proposal, and how authors most often came to use it.
-const REFUSED: [(WasmFeatures, &str, &str); 12] = [
+const REFUSED: [(WasmFeatures, &str, &str); 13] = [
     (
         WasmFeatures::THREADS,
         "threads",
@@ -23,6 +23,11 @@ const REFUSED: [(WasmFeatures, &str, &str); 12] = [
         WasmFeatures::GC,
         "gc",
         "languages that need the collector of the engine are not supported",
+    ),
+    (
+        WasmFeatures::GC_TYPES,
+        "externref",
+        "a plugin gets nothing from the host to refer to; keep numbers or indices instead",
     ),
     (
         WasmFeatures::FUNCTION_REFERENCES,
@@ -89,7 +94,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Vec<Refusal>> {
         .filter(|(feature, ..)| valid(known - *feature).is_err())
         .map(|(_, name, advice)| {
             Refusal::new(
-                RefusalCode::CompileFailed,
+                RefusalCode::TooComplex,
                 *name,
                 format!("it uses {name}, which plugins may not; {advice}"),
             )
@@ -99,7 +104,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Vec<Refusal>> {
         // Two features stand for each other here; the validator's own words name the first.
         let message = format!("it uses what plugins may not: {}", shown(error.message()));
         return Err(vec![Refusal::new(
-            RefusalCode::CompileFailed,
+            RefusalCode::TooComplex,
             "plugin",
             message,
         )]);
@@ -129,7 +134,11 @@ mod tests {
             ("(module (memory 1) (memory 1))", "multi-memory"),
             ("(module (tag))", "exceptions"),
             ("(module (func return_call 0))", "tail-call"),
-            ("(module (type (struct)))", "gc"),
+            (
+                "(module (func (result externref) (ref.null extern)))",
+                "externref",
+            ),
+            ("(module (table 1 externref))", "externref"),
             (
                 "(module (func (param v128 v128 v128) (result v128)
                     (f32x4.relaxed_madd (local.get 0) (local.get 1) (local.get 2))))",
@@ -139,6 +148,8 @@ mod tests {
         for (wat, name) in cases {
             assert_eq!(names(wat), [name], "{wat}");
         }
+        // What the collector keeps is referred to.
+        assert_eq!(names("(module (type (struct)))"), ["gc", "externref"]);
         let both = "(module (memory 1 1 shared) (func return_call 0))";
         assert_eq!(names(both), ["threads", "tail-call"]);
     }
@@ -149,7 +160,8 @@ mod tests {
             (memory 1)
             (func (param v128) (result v128 i32) (v128.not (local.get 0)) (i32.extend8_s (i32.const 1)))
             (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 8)))
-            (func (result externref) (ref.null extern))
+            (table 1 funcref)
+            (func (drop (table.get (i32.const 0))) (table.set (i32.const 0) (ref.null func)))
             (func (param f32) (result i32) (i32.trunc_sat_f32_s (local.get 0))))"#;
         assert_eq!(names(wat), Vec::<String>::new());
     }

@@ -33,7 +33,12 @@ pub(super) fn check(
 #[derive(Default)]
 struct Found {
     modules: u64,
+    components: u64,
     instances: u64,
+    adapters: u64,
+    globals: u64,
+    declarations: u64,
+    custom_bytes: u64,
     memories: u64,
     memory_bytes: u64,
     tables: u64,
@@ -66,8 +71,14 @@ impl Found {
                 self.modules += 1;
                 self.next_function = 0;
             }
+            // The upload itself is one, unless it is a core module.
+            Payload::Version {
+                encoding: wasmparser::Encoding::Component,
+                ..
+            } => self.components += 1,
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
+                    self.declarations += 1;
                     if matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
                         self.next_function += 1;
                     }
@@ -93,9 +104,33 @@ impl Found {
             Payload::ComponentInstanceSection(instances) => {
                 self.instances += u64::from(instances.count())
             }
+            Payload::ComponentCanonicalSection(functions) => {
+                self.adapters += u64::from(functions.count())
+            }
+            Payload::TypeSection(types) => self.declarations += u64::from(types.count()),
+            Payload::GlobalSection(globals) => self.globals += u64::from(globals.count()),
+            Payload::ExportSection(exports) => self.declarations += u64::from(exports.count()),
+            Payload::ElementSection(elements) => self.declarations += u64::from(elements.count()),
+            Payload::DataSection(data) => self.declarations += u64::from(data.count()),
+            Payload::ComponentTypeSection(types) => self.declarations += u64::from(types.count()),
+            Payload::CoreTypeSection(types) => self.declarations += u64::from(types.count()),
+            Payload::ComponentAliasSection(aliases) => {
+                self.declarations += u64::from(aliases.count())
+            }
+            Payload::ComponentImportSection(imports) => {
+                self.declarations += u64::from(imports.count())
+            }
+            Payload::ComponentExportSection(exports) => {
+                self.declarations += u64::from(exports.count())
+            }
             Payload::CodeSectionEntry(body) => self.body(&body, limits)?,
-            Payload::CustomSection(section) if !self.excesses.is_empty() => {
-                if let KnownCustom::Name(names) = section.as_known() {
+            Payload::CustomSection(section) => {
+                self.custom_bytes = self
+                    .custom_bytes
+                    .saturating_add(section.data().len() as u64);
+                if !self.excesses.is_empty()
+                    && let KnownCustom::Name(names) = section.as_known()
+                {
                     // Names are for messages: damaged ones are no reason to refuse.
                     let _ = self.name_excesses(names);
                 }
@@ -114,20 +149,26 @@ impl Found {
         for group in body.get_locals_reader()? {
             locals = locals.saturating_add(u64::from(group?.0));
         }
-        let (mut loops, mut branches) = (0_u64, 0_u64);
+        let (mut loops, mut branches, mut targets_of_tables) = (0_u64, 0_u64, 0_u64);
         for operator in body.get_operators_reader()? {
             match operator? {
                 Operator::Loop { .. } => loops += 1,
                 Operator::If { .. } | Operator::Br { .. } | Operator::BrIf { .. } => branches += 1,
-                Operator::BrTable { targets } => branches += u64::from(targets.len()) + 1,
+                Operator::BrTable { targets } => targets_of_tables += u64::from(targets.len()) + 1,
                 _ => {}
             }
         }
+        branches += targets_of_tables;
         let size = body.as_bytes().len() as u64;
         let tangle = locals.saturating_mul(branches);
         for (limit, found, allowed) in [
             ("bytes of one function", size, limits.body_bytes),
             ("loops of one function", loops, limits.loops),
+            (
+                "targets of the branch tables of one function",
+                targets_of_tables,
+                limits.branch_targets,
+            ),
             (
                 "locals x branches of one function",
                 tangle,
@@ -185,6 +226,20 @@ impl Found {
                 limits.total_locals_by_branches,
             ),
             ("inner modules", self.modules, limits.modules),
+            // Its own is none.
+            (
+                "inner components",
+                self.components.saturating_sub(1),
+                limits.components,
+            ),
+            ("component functions", self.adapters, limits.adapters),
+            ("globals", self.globals, limits.globals),
+            ("declarations", self.declarations, limits.declarations),
+            (
+                "bytes of custom sections",
+                self.custom_bytes,
+                limits.custom_bytes,
+            ),
             ("instances", self.instances, limits.instances),
             ("memories", self.memories, limits.memories),
             ("tables", self.tables, limits.tables),
@@ -273,6 +328,90 @@ mod tests {
                 "limit: memory: it begins with 2 MiB of memory, 1 MiB are allowed; raise `memory_mib` or begin smaller",
             ]
         );
+    }
+
+    #[test]
+    fn the_targets_of_branch_tables_are_bounded_without_locals_too() {
+        let table = |targets| format!("(br_table {} (i32.const 0))", "0 ".repeat(targets));
+        let wat = |targets| format!("(module (func {} {}))", table(60_000), table(targets));
+        assert_eq!(
+            refusals(&wat(5_537)),
+            [
+                "too_complex: targets of the branch tables of one function: 65537 found in function 0 of module 0, 65536 \
+                 allowed; split it"
+            ]
+            .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
+        );
+        assert_eq!(refusals(&wat(5_536)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn custom_sections_are_bounded_wherever_they_stand() {
+        let limits = StructureLimits {
+            custom_bytes: 20,
+            ..StructureLimits::default()
+        };
+        let custom = |bytes: usize| format!("(@custom \"c\" \"{}\")", "x".repeat(bytes));
+        let component = |inner, outer| {
+            let text = format!(
+                "(component (core module {}) {})",
+                custom(inner),
+                custom(outer)
+            );
+            check(&wat::parse_str(text).unwrap(), &limits, 1 << 20)
+        };
+        assert_eq!(component(10, 10), Ok(()));
+        let refusals = component(10, 11).unwrap_err();
+        assert_eq!(
+            refusals[0].to_string(),
+            "too_complex: bytes of custom sections: 21 found, 20 allowed"
+        );
+    }
+
+    #[test]
+    fn what_is_only_declared_is_counted_too() {
+        let limits = StructureLimits {
+            globals: 4,
+            declarations: 4,
+            components: 1,
+            adapters: 1,
+            ..StructureLimits::default()
+        };
+        let found = |text: &str| {
+            let refusals = check(&wat::parse_str(text).unwrap(), &limits, 1 << 20);
+            let refusals = refusals.err().unwrap_or_default().into_iter();
+            refusals
+                .map(|refusal| format!("{}: {}", refusal.subject, refusal.message))
+                .collect::<Vec<_>>()
+        };
+        let many = |thing: &str, count| format!("(module {})", thing.repeat(count));
+        for (thing, name) in [
+            ("(global i32 (i32.const 0))", "globals"),
+            ("(type (func (param i32)))", "declarations"),
+        ] {
+            assert_eq!(found(&many(thing, 4)), [""; 0]);
+            let expected = format!("{name}: 5 found, 4 allowed");
+            assert_eq!(found(&many(thing, 5)), [expected]);
+        }
+        assert_eq!(found("(component (component))"), [""; 0]);
+        assert_eq!(
+            found("(component (component) (component))"),
+            ["inner components: 2 found, 1 allowed"]
+        );
+        let resource = "(type (resource (rep i32))) (core func (canon resource.rep 0))";
+        assert_eq!(
+            found(&format!(
+                "(component {resource} (core func (canon resource.rep 0)))"
+            )),
+            ["component functions: 2 found, 1 allowed"]
+        );
+    }
+
+    #[test]
+    fn a_function_is_named_without_the_control_characters_of_its_name() {
+        let loops = "(loop)".repeat(2_049);
+        let found = refusals(&format!("(module (func $\"a\\n\\1b[2J\" {loops}))"));
+        assert!(found[0].contains("(`a\\n\\u{1b}[2J`)"), "{}", found[0]);
     }
 
     #[test]
