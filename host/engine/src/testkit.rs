@@ -9,6 +9,8 @@
     reason = "test support: what is built here is constant"
 )]
 
+pub mod bombs;
+pub mod gauntlet;
 mod image;
 mod probe;
 

@@ -72,19 +72,29 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn damaged(error: &wasmparser::Error) -> Vec<Refusal> {
-    let message = if error.message().contains("unexpected end") {
-        format!(
-            "the file ends too early (at byte {}): it is truncated",
-            error.offset()
+    let (message, at) = (error.message(), error.offset());
+    // Limits of WebAssembly itself, or of its implementations: the parser has no kinds of errors, only words.
+    let beyond = ["limit", "maximum", "too many", "too deep"];
+    let (code, message) = if message.contains("unexpected end") {
+        (
+            RefusalCode::NotWasm,
+            format!("the file ends too early (at byte {at}): it is truncated"),
+        )
+    } else if beyond.iter().any(|word| message.contains(word)) {
+        (
+            RefusalCode::TooComplex,
+            format!(
+                "it has more than any plugin may: {} (at byte {at})",
+                shown(message)
+            ),
         )
     } else {
-        format!(
-            "it is damaged: {} (at byte {})",
-            shown(error.message()),
-            error.offset()
+        (
+            RefusalCode::NotWasm,
+            format!("it is damaged: {} (at byte {at})", shown(message)),
         )
     };
-    vec![Refusal::new(RefusalCode::NotWasm, "plugin", message)]
+    vec![Refusal::new(code, "plugin", message)]
 }
 
 #[cfg(all(test, feature = "testkit"))]

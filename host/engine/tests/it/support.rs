@@ -164,14 +164,19 @@ impl Host {
 
     /// Prepares and stores a version.
     pub(crate) async fn push(&self, name: &str, plugin: &[u8]) -> Version {
+        let prepared = self
+            .prepare_for(&tenant(name), plugin, &[], Vec::new(), &|_| ())
+            .await
+            .unwrap();
+        self.keep(name, plugin, prepared).await
+    }
+
+    /// Stores a version that was prepared from this plugin alone.
+    pub(crate) async fn keep(&self, name: &str, plugin: &[u8], prepared: Prepared) -> Version {
         let version = Version {
             tenant: tenant(name),
             digest: version_digest(plugin, &[]),
         };
-        let prepared = self
-            .prepare_for(&version.tenant, plugin, &[], Vec::new(), &|_| ())
-            .await
-            .unwrap();
         self.blobs
             .put(&version.blob(BlobKind::Snapshot), prepared.snapshot)
             .await
