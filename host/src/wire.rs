@@ -205,6 +205,8 @@ fn engine_config(
     config.pool.max_idle = sandbox.instances / 2;
     config.pool.max_memory_bytes = u64::from(sandbox.memory_ceiling_mib) << 20;
     config.pool.total_memory_bytes = sandbox.total_memory.0;
+    config.loaded.max_versions = sandbox.loaded_versions;
+    config.loaded.max_bytes = sandbox.loaded_memory.0;
     let threads = match sandbox.lanes {
         // The engine's own choice, but for pools so small that lanes alone would take every instance.
         0 => config.lanes.threads.min(sandbox.instances as usize - 1),

@@ -27,11 +27,8 @@ pub struct EngineConfig {
     pub compile: CompileLimits,
     /// What an upload may look like.
     pub structure: StructureLimits,
-    /// Versions kept loaded, at most; the one unused for longest makes room. Default 1,000. Each holds one open file and
-    /// a few memory mappings.
-    pub max_loaded: usize,
-    /// How long a prediction waits for its version to be loaded or compiled again. Default 10 s.
-    pub load_patience: Duration,
+    /// Versions that are kept loaded.
+    pub loaded: LoadedConfig,
 }
 
 impl EngineConfig {
@@ -46,8 +43,7 @@ impl EngineConfig {
             guest: GuestLimits::default(),
             compile: CompileLimits::default(),
             structure: StructureLimits::default(),
-            max_loaded: 1_000,
-            load_patience: Duration::from_secs(10),
+            loaded: LoadedConfig::default(),
         }
     }
 }
@@ -63,9 +59,31 @@ impl std::fmt::Debug for EngineConfig {
             .field("guest", &self.guest)
             .field("compile", &self.compile)
             .field("structure", &self.structure)
-            .field("max_loaded", &self.max_loaded)
-            .field("load_patience", &self.load_patience)
+            .field("loaded", &self.loaded)
             .finish_non_exhaustive()
+    }
+}
+
+/// How many versions stay loaded. Beyond a limit, the one unused for longest makes room, unless a prediction of it is
+/// running; a version that is larger than the limit is loaded alone. The system's limits of memory mappings and open
+/// files are kept besides, whatever stands here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedConfig {
+    /// Versions, at most. Default 1,000.
+    pub max_versions: usize,
+    /// Bytes of their code and of the images that their instances begin with, at most. Default 2 GiB.
+    pub max_bytes: u64,
+    /// How long a prediction waits for its version to be loaded or compiled again. Default 10 s.
+    pub patience: Duration,
+}
+
+impl Default for LoadedConfig {
+    fn default() -> Self {
+        Self {
+            max_versions: 1_000,
+            max_bytes: 2_048 * MIB,
+            patience: Duration::from_secs(10),
+        }
     }
 }
 

@@ -46,7 +46,13 @@ pub struct Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineStats {
     /// Versions that are loaded.
-    pub loaded_versions: usize,
+    pub loaded_versions: u64,
+    /// Bytes of their code and of the images that their instances begin with, as they are counted against the bound.
+    pub loaded_bytes: u64,
+    /// Open files that they are counted for.
+    pub loaded_files: u64,
+    /// Memory mappings that they are counted for.
+    pub loaded_maps: u64,
     /// Instances in memory, idle ones included.
     pub live_instances: u64,
     /// Predictions that wait for a lane.
@@ -80,7 +86,7 @@ impl Engine {
             compiles: Arc::clone(&compiles),
         };
         Ok(Arc::new(Self {
-            versions: Versions::new(source, config.max_loaded, config.load_patience),
+            versions: Versions::new(source, &config),
             lanes: Lanes::start(&config.lanes, config.guest.stack_bytes + HOST_STACK)?,
             host: Arc::new(Host {
                 ticker: Ticker::start(&engine)?,
@@ -100,8 +106,12 @@ impl Engine {
 
     /// What the engine is doing now.
     pub fn stats(&self) -> EngineStats {
+        let loaded = self.versions.loaded();
         EngineStats {
-            loaded_versions: self.versions.len(),
+            loaded_versions: loaded.versions,
+            loaded_bytes: loaded.bytes,
+            loaded_files: loaded.files,
+            loaded_maps: loaded.maps,
             live_instances: self
                 .host
                 .engine

@@ -1,8 +1,8 @@
 //! Loaded versions: from sealed code to something that can be instantiated in microseconds.
 //!
 //! A version is loaded once, by whoever asks first, off the async threads; the others wait for it. Code that is missing,
-//! damaged, or of another engine or CPU is made again from the snapshot, in the worker, and stored. At most so many stay
-//! loaded; the one unused for longest makes room, and is loaded again when it is next asked for.
+//! damaged, or of another engine or CPU is made again from the snapshot, in the worker, and stored. Only so much stays
+//! loaded ([`weight`]); the one unused for longest makes room, and is loaded again when it is next asked for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,16 @@ use foretell_types::{TenantId, VersionDigest};
 use tokio::sync::OnceCell;
 use wasmtime::component::Component;
 
+use self::weight::{SystemLimits, Weight};
 use crate::abi::v0_1::Plugin;
 use crate::compile::Compiles;
+use crate::config::EngineConfig;
 use crate::cost::Cost;
 use crate::grants::log::Origin;
 use crate::pool::{Idle, Slots};
 use crate::seal::{Broken, Owner, Sealer};
+
+mod weight;
 
 /// A version, ready to be instantiated.
 pub(crate) struct Loaded {
@@ -29,6 +33,7 @@ pub(crate) struct Loaded {
     pub(crate) plugin: Plugin,
     pub(crate) cost: Cost,
     pub(crate) idle: Idle,
+    weight: Weight,
 }
 
 /// A version's digest says what it is, the tenant whose it is: two tenants never share an instance, nor code.
@@ -48,6 +53,19 @@ struct Entry {
 }
 
 impl Entry {
+    fn weight(&self) -> Weight {
+        match self.cell.get() {
+            Some(loaded) => loaded.weight,
+            None => Weight::of_a_name(),
+        }
+    }
+
+    /// Whether nobody loads or runs the version. Dropping what is in use would free nothing.
+    fn is_idle(self: &Arc<Self>) -> bool {
+        let loaded = self.cell.get();
+        Arc::strong_count(self) == 1 && loaded.is_none_or(|loaded| Arc::strong_count(loaded) == 1)
+    }
+
     /// The failure of an attempt that was under way when somebody asked at `asked`.
     fn failure_since(&self, asked: Instant) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +83,7 @@ impl Entry {
 pub(crate) struct Versions {
     entries: DashMap<Key, Arc<Entry>>,
     source: Source,
-    max_loaded: usize,
+    bound: Weight,
     patience: Duration,
     start: Instant,
 }
@@ -80,12 +98,12 @@ pub(crate) struct Source {
 }
 
 impl Versions {
-    pub(crate) fn new(source: Source, max_loaded: usize, patience: Duration) -> Arc<Self> {
+    pub(crate) fn new(source: Source, config: &EngineConfig) -> Arc<Self> {
         Arc::new(Self {
             entries: DashMap::new(),
             source,
-            max_loaded: max_loaded.max(1),
-            patience,
+            bound: Weight::bound(config, &SystemLimits::read()),
+            patience: config.loaded.patience,
             start: Instant::now(),
         })
     }
@@ -149,30 +167,47 @@ impl Versions {
         self.entries.remove(key);
     }
 
-    /// How many are loaded.
-    pub(crate) fn len(&self) -> usize {
-        self.entries
-            .iter()
-            .filter(|entry| entry.cell.initialized())
-            .count()
+    /// What all that are loaded hold.
+    pub(crate) fn loaded(&self) -> Weight {
+        let mut total = Weight::default();
+        for entry in self.entries.iter() {
+            if let Some(loaded) = entry.cell.get() {
+                total += loaded.weight;
+            }
+        }
+        total
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Drops the versions unused for longest until the bound holds; never the one that has just come.
+    /// Drops the versions unused for longest until the bound holds; never the one that has just come, and none in use.
     fn make_room(&self, newest: &Key) {
-        while self.entries.len() > self.max_loaded {
-            let oldest = self
-                .entries
-                .iter()
-                .filter(|entry| entry.key() != newest)
-                .min_by_key(|entry| entry.last_used.load(Ordering::Relaxed))
-                .map(|entry| entry.key().clone());
-            let Some(oldest) = oldest else { return };
-            self.entries.remove(&oldest);
+        let (mut total, mut idle) = (Weight::default(), Vec::new());
+        for entry in self.entries.iter() {
+            total += entry.weight();
+            if entry.key() != newest && entry.is_idle() {
+                let last_used = entry.last_used.load(Ordering::Relaxed);
+                idle.push((last_used, entry.key().clone()));
+            }
         }
+        if total.fits(&self.bound) {
+            return;
+        }
+        idle.sort_unstable_by_key(|(last_used, _)| *last_used);
+        let mut dropped = Vec::new();
+        for (_, key) in idle {
+            if total.fits(&self.bound) {
+                break;
+            }
+            if let Some((_, entry)) = self.entries.remove_if(&key, |_, entry| entry.is_idle()) {
+                total -= entry.weight();
+                dropped.push(entry);
+            }
+        }
+        // Unmapping gigabytes is no work for an async thread.
+        tokio::task::spawn_blocking(move || drop(dropped));
     }
 }
 
@@ -267,6 +302,9 @@ fn link(
     let component = unsafe { Component::deserialize(engine, code) }?;
     // Made now, so that the first prediction does not pay for the memory file.
     component.initialize_copy_on_write_image()?;
+    let memories = component
+        .resources_required()
+        .map_or(0, |required| required.num_memories);
     Ok(Arc::new(Loaded {
         origin: Arc::new(Origin {
             tenant: key.tenant.clone(),
@@ -275,6 +313,7 @@ fn link(
         plugin: Plugin::new(&component)?,
         cost: Cost::default(),
         idle: Idle::new(slots),
+        weight: Weight::of(code.len(), memories),
     }))
 }
 

@@ -287,6 +287,10 @@ pub struct Sandbox {
     pub memory_ceiling_mib: u32,
     /// Memory of all guests together, at most.
     pub total_memory: ByteSize,
+    /// Versions that stay loaded, at most.
+    pub loaded_versions: usize,
+    /// Bytes of their code and images, at most.
+    pub loaded_memory: ByteSize,
     /// Instances alive at once, at most; more than `lanes`.
     pub instances: u32,
     /// Threads for predictions that take long; 0 = two per core, at least 4.
@@ -338,6 +342,22 @@ impl Sandbox {
                     "Memory of all guests together, at most; beyond it a prediction is answered 503.",
                 ),
                 ByteSize::mib(4_096),
+                ByteSize::mib(1)..=ByteSize::mib(1 << 20),
+            ),
+            loaded_versions: layers.take_within(
+                Key::new(
+                    "sandbox.loaded_versions",
+                    "Versions that stay loaded, at most; beyond, the one unused for longest makes room.",
+                ),
+                1_000,
+                1..=100_000,
+            ),
+            loaded_memory: layers.take_within(
+                Key::new(
+                    "sandbox.loaded_memory",
+                    "Memory of their code and weights, at most; a version larger than that is loaded alone.",
+                ),
+                ByteSize::mib(2_048),
                 ByteSize::mib(1)..=ByteSize::mib(1 << 20),
             ),
             instances: layers.take_within(

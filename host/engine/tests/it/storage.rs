@@ -4,7 +4,7 @@ use foretell_engine::testkit;
 use foretell_types::blob::{BlobKind, Blobs};
 use foretell_types::run::RunError;
 
-use crate::support::{Host, Version, tenant};
+use crate::support::{Host, Version, tenant, within};
 
 async fn get(host: &Host, version: &Version, kind: BlobKind) -> Vec<u8> {
     host.blobs.get(&version.blob(kind)).await.unwrap().unwrap()
@@ -127,7 +127,7 @@ async fn another_tenants_code_is_not_accepted_under_this_tenants_name() {
 
 #[tokio::test]
 async fn the_version_unused_for_longest_makes_room_and_comes_back_when_asked_for() {
-    let host = Host::with(|config| config.max_loaded = 2);
+    let host = Host::with(|config| config.loaded.max_versions = 2);
     let mut versions = Vec::new();
     for pages in 2..6 {
         versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
@@ -139,6 +139,111 @@ async fn the_version_unused_for_longest_makes_room_and_comes_back_when_asked_for
         }
     }
     assert_eq!(host.engine.stats().loaded_versions, 2);
+}
+
+#[tokio::test]
+async fn versions_make_room_for_one_another_where_their_bytes_are_too_many() {
+    let first = Host::new();
+    let mut versions = Vec::new();
+    for pages in 2..6 {
+        versions.push(first.push("acme", &testkit::chameleon_of(pages)).await);
+    }
+    first.call(&versions[0], &[0.0, 1.0]).await.unwrap();
+    let of_one = first.engine.stats().loaded_bytes;
+    assert!(of_one > 0);
+
+    let bound = 2 * of_one + of_one / 2;
+    let second = Host::over(first.blobs.clone(), |config| {
+        config.loaded.max_bytes = bound
+    });
+    for version in &versions {
+        second.call(version, &[0.0, 1.0]).await.unwrap();
+        assert!(second.engine.stats().loaded_bytes <= bound);
+    }
+    assert_eq!(second.engine.stats().loaded_versions, 2);
+}
+
+#[tokio::test]
+async fn a_version_larger_than_the_bound_is_served_alone() {
+    let host = Host::with(|config| config.loaded.max_bytes = 1);
+    let small = host.push("acme", &testkit::chameleon_of(2)).await;
+    let other = host.push("acme", &testkit::chameleon_of(3)).await;
+    for version in [&small, &other, &small] {
+        assert_eq!(host.call(version, &[0.0, 1.0]).await.unwrap(), [0.0, 1.0]);
+        assert_eq!(host.engine.stats().loaded_versions, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_running_does_not_make_room() {
+    let host = std::sync::Arc::new(Host::with(|config| config.loaded.max_versions = 1));
+    let mut versions = Vec::new();
+    for pages in 2..5 {
+        versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
+    }
+    let running = {
+        let (host, version) = (host.clone(), versions[0].clone());
+        tokio::spawn(async move {
+            let x = [testkit::Misdeed::Loop.input()];
+            host.run(&version, &x, within(2_000)).await.result
+        })
+    };
+    while host.engine.stats().live_instances == 0 {
+        assert!(!running.is_finished());
+        tokio::task::yield_now().await;
+    }
+    host.call(&versions[1], &[0.0]).await.unwrap();
+    assert_eq!(host.engine.stats().loaded_versions, 2);
+    assert!(matches!(
+        running.await.unwrap(),
+        Err(RunError::Deadline { .. })
+    ));
+    host.call(&versions[2], &[0.0]).await.unwrap();
+    assert_eq!(host.engine.stats().loaded_versions, 1);
+}
+
+#[tokio::test]
+async fn a_loaded_version_holds_no_more_files_and_mappings_than_it_is_counted_for() {
+    let held = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        (maps.lines().count() as u64, files.count() as u64)
+    };
+    let host = Host::new();
+    let mut versions = Vec::new();
+    for pages in 2..18 {
+        versions.push(host.push("acme", &testkit::chameleon_of(pages)).await);
+    }
+    let mut loaded = Vec::new();
+    let mut load = async |version: &Version| {
+        let probe = testkit::Probe::new(&host.engine, &version.tenant, &version.digest).await;
+        loaded.push(probe.unwrap());
+    };
+    // The first brings its threads with it.
+    load(&versions[0]).await;
+    let (before, (maps, files)) = (host.engine.stats(), held());
+    for version in &versions[1..] {
+        load(version).await;
+    }
+    let (after, (more_maps, more_files)) = (host.engine.stats(), held());
+    let counted = (
+        after.loaded_maps - before.loaded_maps,
+        after.loaded_files - before.loaded_files,
+    );
+    assert_eq!(after.loaded_versions, 16);
+    assert!(
+        more_maps - maps <= counted.0,
+        "{} of {}",
+        more_maps - maps,
+        counted.0
+    );
+    assert!(
+        more_files - files <= counted.1,
+        "{} of {}",
+        more_files - files,
+        counted.1
+    );
+    assert!(more_files > files, "a version's image lies in a file");
 }
 
 #[tokio::test]
