@@ -75,6 +75,10 @@ pub struct LoadedConfig {
     pub max_bytes: u64,
     /// How long a prediction waits for its version to be loaded or compiled again. Default 10 s.
     pub patience: Duration,
+    /// How long a version that could not be loaded is left alone. Default 1 s; twice as long after each further failure.
+    pub retry_after: Duration,
+    /// How long it is left alone at most. Default 60 s.
+    pub retry_after_at_most: Duration,
 }
 
 impl Default for LoadedConfig {
@@ -83,6 +87,8 @@ impl Default for LoadedConfig {
             max_versions: 1_000,
             max_bytes: 2_048 * MIB,
             patience: Duration::from_secs(10),
+            retry_after: Duration::from_secs(1),
+            retry_after_at_most: Duration::from_secs(60),
         }
     }
 }

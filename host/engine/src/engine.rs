@@ -280,6 +280,10 @@ impl Compiler for Engine {
             upload.tenant.clone(),
             upload.version,
         );
+        self.versions.forgive(&Key {
+            tenant: upload.tenant.clone(),
+            version: upload.version,
+        });
         // Hashing hundreds of megabytes is no work for an async thread.
         tokio::task::spawn_blocking(move || {
             let owner = Owner {

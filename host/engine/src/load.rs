@@ -2,10 +2,11 @@
 //!
 //! A version is loaded once, by whoever asks first, off the async threads; the others wait for it. Code that is missing,
 //! damaged, or of another engine or CPU is made again from the snapshot, in the worker, and stored. Only so much stays
-//! loaded ([`weight`]); the one unused for longest makes room, and is loaded again when it is next asked for.
+//! loaded ([`weight`]); the one unused for longest makes room, and is loaded again when it is next asked for. What cannot
+//! be loaded is left alone for a while ([`failures`]).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -16,16 +17,21 @@ use foretell_types::{TenantId, VersionDigest};
 use tokio::sync::OnceCell;
 use wasmtime::component::Component;
 
+use self::failures::{Failures, LoadError};
 use self::weight::{SystemLimits, Weight};
 use crate::abi::v0_1::Plugin;
 use crate::compile::Compiles;
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, LoadedConfig};
 use crate::cost::Cost;
 use crate::grants::log::Origin;
 use crate::pool::{Idle, Slots};
 use crate::seal::{Broken, Owner, Sealer};
 
+mod failures;
 mod weight;
+
+/// When to ask again for a version that is being loaded.
+const SOON: Duration = Duration::from_secs(2);
 
 /// A version, ready to be instantiated.
 pub(crate) struct Loaded {
@@ -48,8 +54,7 @@ struct Entry {
     cell: OnceCell<Arc<Loaded>>,
     /// Milliseconds since the engine's start.
     last_used: AtomicU64,
-    /// When loading failed last, and why: for those who were waiting then.
-    failed: Mutex<Option<(Instant, String)>>,
+    failures: Failures,
 }
 
 impl Entry {
@@ -65,18 +70,6 @@ impl Entry {
         let loaded = self.cell.get();
         Arc::strong_count(self) == 1 && loaded.is_none_or(|loaded| Arc::strong_count(loaded) == 1)
     }
-
-    /// The failure of an attempt that was under way when somebody asked at `asked`.
-    fn failure_since(&self, asked: Instant) -> Option<String> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (when, cause) = failed.as_ref()?;
-        (*when >= asked).then(|| cause.clone())
-    }
-
-    fn fail(&self, cause: &str) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        *failed = Some((Instant::now(), cause.to_owned()));
-    }
 }
 
 /// The versions that are loaded or being loaded.
@@ -84,7 +77,7 @@ pub(crate) struct Versions {
     entries: DashMap<Key, Arc<Entry>>,
     source: Source,
     bound: Weight,
-    patience: Duration,
+    config: LoadedConfig,
     start: Instant,
 }
 
@@ -103,7 +96,7 @@ impl Versions {
             entries: DashMap::new(),
             source,
             bound: Weight::bound(config, &SystemLimits::read()),
-            patience: config.loaded.patience,
+            config: config.loaded.clone(),
             start: Instant::now(),
         })
     }
@@ -111,7 +104,8 @@ impl Versions {
     /// The loaded version; loads it if need be.
     ///
     /// # Errors
-    /// [`RunError::Unavailable`]: it is not stored, cannot be made runnable, or is not ready within the patience.
+    /// [`RunError::Unavailable`]: it is not stored, cannot be made runnable, or is not ready within the patience. After a
+    /// failure so answered at once, until the pause is over.
     pub(crate) async fn get(self: &Arc<Self>, key: Key) -> Result<Arc<Loaded>, RunError> {
         let entry = match self.entries.get(&key) {
             Some(entry) => {
@@ -124,42 +118,52 @@ impl Versions {
             None => Arc::clone(&self.entries.entry(key.clone()).or_default()),
         };
         entry.last_used.store(self.now(), Ordering::Relaxed);
+        if let Some(pause) = entry.failures.pause(Instant::now()) {
+            return Err(pause);
+        }
         // A task of its own: a caller who hangs up, or whose patience ends, does not undo the work for the next.
-        let (versions, asked) = (Arc::clone(self), Instant::now());
+        let versions = Arc::clone(self);
         let loading = tokio::spawn(async move {
             let loaded = entry
                 .cell
-                .get_or_try_init(async || versions.attempt(&key, &entry, asked).await)
+                .get_or_try_init(async || versions.attempt(&key, &entry).await)
                 .await
                 .cloned();
             versions.make_room(&key);
             loaded
         });
-        match tokio::time::timeout(self.patience, loading).await {
-            Ok(Ok(loaded)) => loaded.map_err(RunError::Unavailable),
+        match tokio::time::timeout(self.config.patience, loading).await {
+            Ok(Ok(loaded)) => loaded,
             Ok(Err(_)) => Err(RunError::Internal("loading the version panicked".into())),
-            Err(_) => Err(RunError::Unavailable(
-                "it is being compiled; try again in a few seconds".into(),
-            )),
+            Err(_) => Err(RunError::Unavailable {
+                cause: "it is being compiled".into(),
+                retry_after: SOON,
+            }),
         }
     }
 
     /// Loads the version, unless an attempt that was waited for has just failed: that answer is for all who waited.
-    async fn attempt(
-        &self,
-        key: &Key,
-        entry: &Entry,
-        asked: Instant,
-    ) -> Result<Arc<Loaded>, String> {
-        if let Some(cause) = entry.failure_since(asked) {
-            return Err(cause);
+    async fn attempt(&self, key: &Key, entry: &Entry) -> Result<Arc<Loaded>, RunError> {
+        if let Some(pause) = entry.failures.pause(Instant::now()) {
+            return Err(pause);
         }
-        let loaded = self.source.load(key).await;
-        if let Err(cause) = &loaded {
-            tracing::error!(tenant = %key.tenant, version = %key.version, cause, "a version cannot be loaded");
-            entry.fail(cause);
-        }
-        loaded
+        self.source.load(key).await.map_err(|error| {
+            match &error {
+                LoadError::Busy(cause) => {
+                    tracing::warn!(tenant = %key.tenant, version = %key.version, cause, "a version cannot be loaded now");
+                }
+                LoadError::Failed(cause) => {
+                    tracing::error!(tenant = %key.tenant, version = %key.version, cause, "a version cannot be loaded");
+                }
+            }
+            entry.failures.note(error, &self.config, Instant::now())
+        })
+    }
+
+    /// Forgets that a version could not be loaded: it has just been made again.
+    pub(crate) fn forgive(&self, key: &Key) {
+        self.entries
+            .remove_if(key, |_, entry| !entry.cell.initialized());
     }
 
     /// Forgets a version; calls that are running end in peace.
@@ -212,7 +216,7 @@ impl Versions {
 }
 
 impl Source {
-    async fn load(&self, key: &Key) -> Result<Arc<Loaded>, String> {
+    async fn load(&self, key: &Key) -> Result<Arc<Loaded>, LoadError> {
         let code = self.read(key, BlobKind::Code).await?;
         if let Some(sealed) = code {
             match self.deserialize(key, sealed).await? {
@@ -235,17 +239,17 @@ impl Source {
             tracing::error!(tenant = %key.tenant, version = %key.version, %error, "recompiled code cannot be stored");
         }
         let loaded = self.deserialize(key, sealed).await?;
-        loaded.map_err(|_| "code that was sealed a moment ago is not accepted".to_owned())
+        loaded.map_err(|_| failed("code that was sealed a moment ago is not accepted"))
     }
 
-    async fn compile_again(&self, key: &Key) -> Result<Vec<u8>, String> {
+    async fn compile_again(&self, key: &Key) -> Result<Vec<u8>, LoadError> {
         let Some(sealed) = self.read(key, BlobKind::Snapshot).await? else {
-            return Err(
-                "neither its code nor its snapshot is stored; upload the version again".to_owned(),
-            );
+            return Err(failed(
+                "neither its code nor its snapshot is stored; upload the version again",
+            ));
         };
         let Some(snapshot) = self.sealer.open_snapshot(owner(key), &sealed) else {
-            return Err("its snapshot is damaged; upload the version again".to_owned());
+            return Err(failed("its snapshot is damaged; upload the version again"));
         };
         let code =
             self.compiles
@@ -253,18 +257,18 @@ impl Source {
                 .await
                 .map_err(|error| match error {
                     CompileError::Busy | CompileError::TenantBusy { .. } => {
-                        format!("{error}; try again in a few seconds")
+                        LoadError::Busy(error.to_string())
                     }
-                    error => error.to_string(),
+                    CompileError::Refused(_)
+                    | CompileError::Changed(_)
+                    | CompileError::Worker(_) => LoadError::Failed(error.to_string()),
                 })?;
         Ok(self.sealer.seal_code(owner(key), snapshot, &code))
     }
 
-    async fn read(&self, key: &Key, kind: BlobKind) -> Result<Option<Vec<u8>>, String> {
-        self.blobs
-            .get(&blob(key, kind))
-            .await
-            .map_err(|error| error.to_string())
+    async fn read(&self, key: &Key, kind: BlobKind) -> Result<Option<Vec<u8>>, LoadError> {
+        let blob = self.blobs.get(&blob(key, kind)).await;
+        blob.map_err(|error| LoadError::Failed(error.to_string()))
     }
 
     /// Checks the seal and maps the code, on a thread that may block.
@@ -272,7 +276,7 @@ impl Source {
         &self,
         key: &Key,
         sealed: Vec<u8>,
-    ) -> Result<Result<Arc<Loaded>, Broken>, String> {
+    ) -> Result<Result<Arc<Loaded>, Broken>, LoadError> {
         let (engine, sealer, slots, key) = (
             self.engine.clone(),
             Arc::clone(&self.sealer),
@@ -282,13 +286,17 @@ impl Source {
         let work = move || match sealer.open_code(owner(&key), &sealed) {
             Ok(code) => link(&engine, slots, &key, code)
                 .map(Ok)
-                .map_err(|error| format!("{error:#}")),
+                .map_err(|error| LoadError::Failed(format!("{error:#}"))),
             Err(broken) => Ok(Err(broken)),
         };
         tokio::task::spawn_blocking(work)
             .await
-            .map_err(|_| "deserializing the version panicked".to_owned())?
+            .map_err(|_| failed("deserializing the version panicked"))?
     }
+}
+
+fn failed(cause: &str) -> LoadError {
+    LoadError::Failed(cause.to_owned())
 }
 
 fn link(

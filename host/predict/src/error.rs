@@ -165,7 +165,11 @@ impl PredictError {
             | Self::TenantBusy { retry_after, .. }
             | Self::Suspended { retry_after, .. } => Some(*retry_after),
             Self::Run {
-                error: RunError::Overloaded { .. } | RunError::Unavailable(_),
+                error: RunError::Unavailable { retry_after, .. },
+                ..
+            } => Some(*retry_after),
+            Self::Run {
+                error: RunError::Overloaded { .. },
                 ..
             }
             | Self::Unavailable(_) => Some(Duration::from_secs(2)),
@@ -250,9 +254,10 @@ fn shown(error: &RunError) -> String {
         RunError::Overloaded { .. } => {
             "the model has no free thread; try again in a few seconds".into()
         }
-        RunError::Unavailable(_) => {
-            "the model cannot be loaded now; try again in a few seconds".into()
-        }
+        RunError::Unavailable { retry_after, .. } => format!(
+            "the model cannot be loaded now; try again in {} s",
+            retry_after.as_secs_f64().ceil().max(1.0)
+        ),
         RunError::Internal(_) => {
             "the prediction failed inside the server; its operator finds the reason in the log"
                 .into()

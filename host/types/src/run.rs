@@ -118,8 +118,13 @@ pub enum RunError {
         waited: Duration,
     },
     /// The compiled version could not be had.
-    #[error("the version cannot be loaded: {0}")]
-    Unavailable(String),
+    #[error("the version cannot be loaded: {cause}; it is tried again in {} s", retry_after.as_secs().max(1))]
+    Unavailable {
+        /// Why.
+        cause: String,
+        /// When it may be had; until then, every call is answered like this.
+        retry_after: Duration,
+    },
     /// A defect of ours on the way of the call, for the log.
     #[error("the engine failed: {0}")]
     Internal(String),
@@ -136,7 +141,7 @@ impl RunError {
             Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
             Self::Contract(_) => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::Unavailable(_) => ErrorKind::Unavailable,
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }

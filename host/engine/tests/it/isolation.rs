@@ -179,6 +179,6 @@ async fn a_forgotten_version_ends_its_instances_and_is_gone_with_its_blobs() {
     host.erase(&version).await;
     assert!(matches!(
         host.call(&version, &[0.0]).await,
-        Err(RunError::Unavailable(_))
+        Err(RunError::Unavailable { .. })
     ));
 }

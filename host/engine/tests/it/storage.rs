@@ -1,6 +1,8 @@
 //! What the blob store holds is trusted only under its seal, and made again where that is possible.
 
-use foretell_engine::testkit;
+use std::time::{Duration, Instant};
+
+use foretell_engine::testkit::{self, LoadMisdeed};
 use foretell_types::blob::{BlobKind, Blobs};
 use foretell_types::run::RunError;
 
@@ -83,16 +85,17 @@ async fn without_code_a_damaged_or_missing_snapshot_is_an_error_that_says_so() {
     flip(&host, &version, BlobKind::Snapshot, 100).await;
     let error = host.call(&version, &[0.0]).await.unwrap_err();
     assert!(
-        matches!(&error, RunError::Unavailable(text) if text.contains("damaged")),
+        matches!(&error, RunError::Unavailable { cause, .. } if cause.contains("damaged")),
         "{error}"
     );
+    host.engine_forget(&version);
     host.blobs
         .remove(&version.blob(BlobKind::Snapshot))
         .await
         .unwrap();
     let error = host.call(&version, &[0.0]).await.unwrap_err();
     assert!(
-        matches!(&error, RunError::Unavailable(text) if text.contains("neither its code nor")),
+        matches!(&error, RunError::Unavailable { cause, .. } if cause.contains("neither its code nor")),
         "{error}"
     );
 }
@@ -111,10 +114,10 @@ async fn another_tenants_code_is_not_accepted_under_this_tenants_name() {
     }
     assert!(matches!(
         host.call(&bob, &[0.0]).await,
-        Err(RunError::Unavailable(_))
+        Err(RunError::Unavailable { .. })
     ));
 
-    // With a snapshot of its own, foreign code is replaced.
+    // With a snapshot of its own, foreign code is replaced, and that it was not accepted before is forgotten.
     let stolen = get(&host, &acme, BlobKind::Code).await;
     let bob = host.push("bob", &testkit::echo()).await;
     host.blobs
@@ -279,10 +282,85 @@ async fn those_who_wait_for_a_version_that_cannot_be_loaded_all_hear_of_the_one_
         })
         .collect();
     for call in calls {
-        assert!(matches!(call.await.unwrap(), Err(RunError::Unavailable(_))));
+        assert!(matches!(
+            call.await.unwrap(),
+            Err(RunError::Unavailable { .. })
+        ));
     }
     assert_eq!(host.blobs.reads(&version.blob(BlobKind::Snapshot)), 1);
-    // Whoever asks later gets an attempt of their own.
-    assert!(host.call(&version, &[0.0]).await.is_err());
-    assert_eq!(host.blobs.reads(&version.blob(BlobKind::Snapshot)), 2);
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_be_loaded_is_left_alone_for_a_while_and_then_tried_again() {
+    let host = Host::with(|config| config.loaded.retry_after = Duration::from_millis(400));
+    let version = host.push("acme", &testkit::echo()).await;
+    let stored = get(&host, &version, BlobKind::Code).await;
+    host.erase(&version).await;
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        match host.call(&version, &[0.0]).await.unwrap_err() {
+            RunError::Unavailable { retry_after, .. } => told.push(retry_after),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(told[0], Duration::from_millis(400));
+    assert!(told.iter().all(|pause| !pause.is_zero()), "{told:?}");
+    let code = version.blob(BlobKind::Code);
+    assert!(host.blobs.reads(&code) < 20, "told without an attempt");
+
+    // It is whole again, but nobody has told the engine.
+    host.blobs.put(&code, stored).await.unwrap();
+    let since = Instant::now();
+    while host.call(&version, &[0.0]).await.is_err() {
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "never tried again"
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_is_made_again_is_not_left_alone() {
+    let host = Host::with(|config| config.loaded.retry_after = Duration::from_secs(3_600));
+    let version = host.push("acme", &testkit::echo()).await;
+    host.erase(&version).await;
+    host.call(&version, &[0.0]).await.unwrap_err();
+    host.push("acme", &testkit::echo()).await;
+    assert_eq!(host.call(&version, &[0.0]).await.unwrap(), [0.0]);
+}
+
+#[tokio::test]
+async fn a_version_whose_compilation_has_to_wait_is_tried_again_soon() {
+    let host = Host::with(|config| {
+        config.compile.workers = 1;
+        config.compile.queue = 0;
+    });
+    let version = host.push("acme", &testkit::echo()).await;
+    let code = version.blob(BlobKind::Code);
+    host.blobs.remove(&code).await.unwrap();
+    let (chameleon, artifact) = (testkit::chameleon(), LoadMisdeed::Loop.artifact());
+    let looping = host.prepare(&chameleon, &artifact, Vec::new());
+    let told = async {
+        while host.engine.stats().compile_queue == 0 {
+            tokio::task::yield_now().await;
+        }
+        host.call(&version, &[0.0]).await
+    };
+    let error = tokio::select! {
+        _ = looping => panic!("it loops"),
+        told = told => told.unwrap_err(),
+    };
+    assert!(
+        matches!(&error, RunError::Unavailable { cause, .. } if cause.contains("too many uploads")),
+        "{error}"
+    );
+    let since = Instant::now();
+    while host.call(&version, &[0.0]).await.is_err() {
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "never tried again"
+        );
+        tokio::task::yield_now().await;
+    }
 }
