@@ -205,6 +205,7 @@ fn engine_config(
     config.pool.max_idle = sandbox.instances / 2;
     config.pool.max_memory_bytes = u64::from(sandbox.memory_ceiling_mib) << 20;
     config.pool.total_memory_bytes = sandbox.total_memory.0;
+    config.pool.tenant_memory_percent = sandbox.tenant_memory_percent;
     config.loaded.max_versions = sandbox.loaded_versions;
     config.loaded.max_bytes = sandbox.loaded_memory.0;
     let threads = match sandbox.lanes {

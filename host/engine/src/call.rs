@@ -9,7 +9,7 @@ use foretell_types::tensor::Tensor;
 
 use crate::config::GuestLimits;
 use crate::error::{self, Fault};
-use crate::limits::{Budget, Growth};
+use crate::limits::Growth;
 use crate::load::Loaded;
 use crate::pool::{Live, Slot};
 use crate::state::{self, StoreLimits};
@@ -21,7 +21,40 @@ pub(crate) struct Host {
     pub(crate) ticker: Ticker,
     pub(crate) guest: GuestLimits,
     pub(crate) reuse_calls: u32,
-    pub(crate) budget: Arc<Budget>,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The server has no memory left for the instance: the guest has not begun.
+    Starved {
+        /// Bytes that it needs to begin.
+        bytes: u64,
+    },
+    /// What the guest came to.
+    Fault(Fault),
+}
+
+impl From<Fault> for Unanswered {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Unanswered {
+    /// As the caller of a prediction with these limits sees it.
+    pub(crate) fn run_error(self, limits: &RunLimits) -> RunError {
+        match self {
+            Self::Starved { .. } => Fault::PoolFull,
+            Self::Fault(fault) => fault,
+        }
+        .run_error(limits)
+    }
+
+    /// Whether another instance's end may be all that is missing.
+    const fn lacks_room(&self) -> bool {
+        matches!(self, Self::Starved { .. } | Self::Fault(Fault::PoolFull))
+    }
 }
 
 /// Runs one prediction, for at most `budget`. `slot` is the right to an instance; lane threads have one of their own and
@@ -33,13 +66,13 @@ pub(crate) fn predict(
     limits: &RunLimits,
     budget: Duration,
     slot: Option<Slot>,
-) -> Result<Vec<Tensor>, Fault> {
+) -> Result<Vec<Tensor>, Unanswered> {
     let deadline = Instant::now() + budget;
     let _running = host.ticker.running();
     let answer = contained(host, loaded, inputs, limits, deadline, slot);
     // Warm instances hold memory and slots for calls that may never come; this one is here. Guests are pure, so it can
     // be run again.
-    if answer == Err(Fault::PoolFull) && loaded.idle.make_room() {
+    if answer.as_ref().is_err_and(Unanswered::lacks_room) && loaded.idle.make_room() {
         return contained(host, loaded, inputs, limits, deadline, loaded.idle.slot());
     }
     answer
@@ -53,10 +86,12 @@ fn contained(
     limits: &RunLimits,
     deadline: Instant,
     slot: Option<Slot>,
-) -> Result<Vec<Tensor>, Fault> {
+) -> Result<Vec<Tensor>, Unanswered> {
     let caught = catch_unwind(AssertUnwindSafe(|| match limits.isolation {
-        Isolation::Fresh => fresh(host, loaded, limits, deadline, slot)
-            .and_then(|mut live| answer(loaded, &mut live, inputs)),
+        Isolation::Fresh => {
+            let mut live = fresh(host, loaded, limits, deadline, slot)?;
+            Ok(answer(loaded, &mut live, inputs)?)
+        }
         Isolation::Reuse => reused(host, loaded, inputs, limits, deadline, slot),
     }));
     caught.unwrap_or_else(|panic| {
@@ -64,10 +99,8 @@ fn contained(
             .downcast_ref::<&str>()
             .copied()
             .or(panic.downcast_ref::<String>().map(String::as_str));
-        Err(Fault::Run(RunError::Internal(format!(
-            "a panic: {}",
-            message.unwrap_or("without words")
-        ))))
+        let cause = format!("a panic: {}", message.unwrap_or("without words"));
+        Err(Fault::Run(RunError::Internal(cause)).into())
     })
 }
 
@@ -77,13 +110,13 @@ fn fresh(
     limits: &RunLimits,
     deadline: Instant,
     slot: Option<Slot>,
-) -> Result<Live, Fault> {
+) -> Result<Live, Unanswered> {
     let memory_bytes = limits.memory_bytes;
     let limits = StoreLimits {
         memory_bytes,
         guest: &host.guest,
         origin: Arc::clone(&loaded.origin),
-        budget: Some(Arc::clone(&host.budget)),
+        budget: Some(Arc::clone(&loaded.share)),
     };
     let mut store = state::store(&host.engine, limits, deadline);
     match loaded.plugin.instantiate(&mut store) {
@@ -94,11 +127,10 @@ fn fresh(
             memory_bytes,
             slot,
         }),
-        Err(error) => Err(error::fault(
-            &error,
-            store.data().limits.growth(),
-            memory_bytes,
-        )),
+        Err(error) => Err(match store.data().limits.growth() {
+            Growth::BeyondBudget { wanted } => Unanswered::Starved { bytes: wanted },
+            growth => error::fault(&error, growth, memory_bytes).into(),
+        }),
     }
 }
 
@@ -133,7 +165,7 @@ fn reused(
     limits: &RunLimits,
     deadline: Instant,
     slot: Option<Slot>,
-) -> Result<Vec<Tensor>, Fault> {
+) -> Result<Vec<Tensor>, Unanswered> {
     let mut live = match loaded.idle.take() {
         Some(mut live) if live.memory_bytes == limits.memory_bytes => {
             state::begin(&mut live.store, deadline);
@@ -154,5 +186,5 @@ fn reused(
     {
         loaded.idle.put(live);
     }
-    answer
+    Ok(answer?)
 }

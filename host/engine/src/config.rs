@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
+/// Bytes that a place keeps in any case: below it, each reset would give back pages that the next call needs.
+const LEAST_KEPT: u64 = 64 << 10;
+
 /// Everything that [`Engine::new`](crate::Engine::new) wants to know.
 #[derive(Clone)]
 pub struct EngineConfig {
@@ -104,8 +107,12 @@ pub struct PoolConfig {
     /// Linear memory of all instances together, at most, in bytes. Default 4 GiB. What is beyond it is answered with
     /// "overloaded". Counted is what instances may touch; most of it is the shared image and is never copied.
     pub total_memory_bytes: u64,
+    /// Percent of it that one tenant may take while another holds memory or waits for it. Default 50. Alone it may take
+    /// all but an eighth; and one instance always gets what its own limit allows.
+    pub tenant_memory_percent: u32,
     /// Dirty bytes of a memory that are written back in place when an instance ends, instead of being unmapped. Default
-    /// 8 MiB: more than any small model dirties.
+    /// 8 MiB: more than any small model dirties. They stay in memory, and count against `total_memory_bytes` while no
+    /// instance has the place; so they are fewer where half of that, shared among all instances, is less.
     pub keep_resident_bytes: u64,
     /// A snapshot up to this size is always mapped copy-on-write, however sparse. Default 64 MiB. Above it and less than
     /// half full, every instance would copy it whole.
@@ -119,12 +126,21 @@ pub struct PoolConfig {
     pub reuse_calls: u32,
 }
 
+impl PoolConfig {
+    /// What a place keeps in memory between two instances, at most, in bytes.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let fair = self.total_memory_bytes / 2 / u64::from(self.instances.max(1));
+        self.keep_resident_bytes.min(fair.max(LEAST_KEPT))
+    }
+}
+
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             instances: 256,
             max_memory_bytes: 512 * MIB,
             total_memory_bytes: 4_096 * MIB,
+            tenant_memory_percent: 50,
             keep_resident_bytes: 8 * MIB,
             dense_image_bytes: 64 * MIB,
             max_idle: 128,

@@ -12,15 +12,15 @@ use foretell_types::tensor::Tensor;
 use foretell_types::{TenantId, VersionDigest};
 use tokio::sync::oneshot;
 
-use crate::call::{self, Host};
+use crate::budget::{Budget, Kept};
+use crate::call::{self, Host, Unanswered};
 use crate::compile::Compiles;
 use crate::config::LaneConfig;
 use crate::cost::{Expected, Place};
 use crate::error::Fault;
 use crate::lanes::Lanes;
-use crate::limits::Budget;
 use crate::load::{Key, Loaded, Source, Versions};
-use crate::pool::Slots;
+use crate::pool::{Slot, Slots};
 use crate::seal::{Owner, Sealer};
 use crate::ticker::Ticker;
 use crate::worker::Walls;
@@ -34,6 +34,7 @@ pub struct Engine {
     host: Arc<Host>,
     versions: Arc<Versions>,
     slots: Arc<Slots>,
+    budget: Arc<Budget>,
     lanes: Lanes,
     lane_config: LaneConfig,
     compiles: Arc<Compiles>,
@@ -55,6 +56,8 @@ pub struct EngineStats {
     pub loaded_maps: u64,
     /// Instances in memory, idle ones included.
     pub live_instances: u64,
+    /// Bytes that these instances may touch, as they are counted against the budget.
+    pub guest_bytes: u64,
     /// Predictions that wait for a lane.
     pub lane_queue: usize,
     /// Uploads that are compiled or wait for it.
@@ -78,9 +81,11 @@ impl Engine {
         let fingerprint = setup::shown(&fingerprint);
         let slots = Arc::new(Slots::new(&config.pool, config.lanes.threads));
         let compiles = Arc::new(Compiles::new(&config, fingerprint.clone())?);
+        let budget = budget(&config, &engine);
         let source = Source {
             engine: engine.clone(),
             slots: Arc::clone(&slots),
+            budget: Arc::clone(&budget),
             sealer: Arc::clone(&sealer),
             blobs,
             compiles: Arc::clone(&compiles),
@@ -93,10 +98,10 @@ impl Engine {
                 engine,
                 guest: config.guest,
                 reuse_calls: config.pool.reuse_calls,
-                budget: Arc::new(Budget::new(config.pool.total_memory_bytes)),
             }),
             lane_config: config.lanes,
             slots,
+            budget,
             compiles,
             sealer,
             reset_method,
@@ -117,6 +122,7 @@ impl Engine {
                 .engine
                 .pooling_allocator_metrics()
                 .map_or(0, |metrics| metrics.component_instances()),
+            guest_bytes: self.budget.used(),
             lane_queue: self.lanes.waiting(),
             compile_queue: self.compiles.in_hand(),
             reset_method: self.reset_method,
@@ -143,35 +149,34 @@ impl Engine {
         Ok((Arc::clone(&self.host), self.versions.get(key).await?))
     }
 
-    /// In place, within the budget. An error if the call was abandoned there: guests are pure, so it can be run again.
-    async fn run_inline(&self, job: &Job) -> Result<RunOutcome, Expected> {
+    /// In place, within the inline budget.
+    async fn run_inline(&self, job: Job) -> Ran {
         let began = Instant::now();
         let Some(slot) = self.slots.acquire(self.lane_config.queue_deadline).await else {
-            return Ok(overloaded(began.elapsed()));
+            return Ran::Done(overloaded(began.elapsed()));
         };
         let queued = began.elapsed();
         let budget = self.lane_config.inline_budget.min(job.limits.deadline);
         let started = Instant::now();
-        let result = call::predict(
-            &self.host,
-            &job.loaded,
-            job.inputs.inputs(),
-            &job.limits,
-            budget,
-            Some(slot),
-        );
+        let result = job.predict(&self.host, budget, Some(slot));
         let compute = started.elapsed();
-        if result == Err(Fault::Interrupted) && budget < job.limits.deadline {
-            return Err(job.loaded.cost.overran(job.bytes, compute));
+        match result {
+            Err(Unanswered::Starved { bytes }) => return Ran::Starved(job, bytes),
+            // Guests are pure, so it can be run again.
+            Err(Unanswered::Fault(Fault::Interrupted)) if budget < job.limits.deadline => {
+                let expected = job.loaded.cost.overran(job.bytes, compute);
+                return Ran::Overran(job, expected);
+            }
+            _ => {}
         }
         job.loaded
             .cost
             .record(job.bytes, compute, &self.lane_config);
-        Ok(outcome(result, &job.limits, Usage { queued, compute }))
+        Ran::Done(outcome(result, &job.limits, Usage { queued, compute }))
     }
 
     /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up.
-    async fn run_on_lane(&self, job: Job, expected: Expected) -> RunOutcome {
+    async fn run_on_lane(&self, job: Job, expected: Expected) -> Ran {
         let began = Instant::now();
         let (answer, mut answered) = oneshot::channel();
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
@@ -179,38 +184,32 @@ impl Engine {
         let work = Box::new(move |queued: Duration| {
             let _entered = span.enter();
             let (started, cpu) = (Instant::now(), thread_cpu_time());
-            let deadline = job.limits.deadline;
-            let result = call::predict(
-                &host,
-                &job.loaded,
-                job.inputs.inputs(),
-                &job.limits,
-                deadline,
-                None,
-            );
+            let result = job.predict(&host, job.limits.deadline, None);
             let compute = started.elapsed();
-            // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
-            job.loaded
-                .cost
-                .record(job.bytes, thread_cpu_time().saturating_sub(cpu), &config);
-            let outcome = outcome(result, &job.limits, Usage { queued, compute });
-            // Whatever the call held is given back before anybody hears of its end.
-            drop(job);
+            let ran = if let Err(Unanswered::Starved { bytes }) = result {
+                Ran::Starved(job, bytes)
+            } else {
+                // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
+                let cpu = thread_cpu_time().saturating_sub(cpu);
+                job.loaded.cost.record(job.bytes, cpu, &config);
+                let outcome = outcome(result, &job.limits, Usage { queued, compute });
+                // Whatever the call held is given back before anybody hears of its end.
+                drop(job);
+                Ran::Done(outcome)
+            };
             // Nobody listens any more where the caller has hung up.
-            let _ = answer.send(outcome);
+            let _ = answer.send(ran);
         });
         let Ok(ticket) = self.lanes.submit(&origin, expected, work) else {
-            return overloaded(began.elapsed());
+            return Ran::Done(overloaded(began.elapsed()));
         };
         let lost = || {
-            failed(
-                RunError::Internal("the lane dropped the prediction".into()),
-                began.elapsed(),
-            )
+            let error = RunError::Internal("the lane dropped the prediction".into());
+            Ran::Done(failed(error, began.elapsed()))
         };
         match tokio::time::timeout(self.lane_config.queue_deadline, &mut answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| lost()),
-            Err(_) if ticket.withdraw() => overloaded(began.elapsed()),
+            Err(_) if ticket.withdraw() => Ran::Done(overloaded(began.elapsed())),
             Err(_) => answered.await.unwrap_or_else(|_| lost()),
         }
     }
@@ -222,6 +221,28 @@ struct Job {
     inputs: Checked,
     limits: RunLimits,
     bytes: usize,
+}
+
+impl Job {
+    fn predict(
+        &self,
+        host: &Host,
+        budget: Duration,
+        slot: Option<Slot>,
+    ) -> Result<Vec<Tensor>, Unanswered> {
+        let (loaded, inputs) = (&self.loaded, self.inputs.inputs());
+        call::predict(host, loaded, inputs, &self.limits, budget, slot)
+    }
+}
+
+/// What became of a job in one place.
+enum Ran {
+    /// It is over.
+    Done(RunOutcome),
+    /// It took longer than it may in place: run it on a lane.
+    Overran(Job, Expected),
+    /// It has not begun, because its instance needs so many bytes that the server does not have.
+    Starved(Job, u64),
 }
 
 #[async_trait]
@@ -243,19 +264,30 @@ impl Runner for Engine {
             .iter()
             .map(|tensor| tensor.elements().byte_len())
             .sum();
-        let place = loaded.cost.place(bytes);
-        let job = Job {
+        let patience = tokio::time::Instant::now() + self.lane_config.queue_deadline;
+        let mut place = loaded.cost.place(bytes);
+        let mut job = Job {
             loaded,
             inputs,
             limits,
             bytes,
         };
-        match place {
-            Place::Inline => match self.run_inline(&job).await {
-                Ok(outcome) => outcome,
-                Err(expected) => self.run_on_lane(job, expected).await,
-            },
-            Place::Lane(expected) => self.run_on_lane(job, expected).await,
+        loop {
+            let ran = match place {
+                Place::Inline => self.run_inline(job).await,
+                Place::Lane(expected) => self.run_on_lane(job, expected).await,
+            };
+            match ran {
+                Ran::Done(outcome) => return outcome,
+                Ran::Overran(back, expected) => (job, place) = (back, Place::Lane(expected)),
+                Ran::Starved(back, needs) => {
+                    let share = &back.loaded.share;
+                    if !share.wait(needs, back.limits.memory_bytes, patience).await {
+                        return overloaded(began.elapsed());
+                    }
+                    job = back;
+                }
+            }
         }
     }
 
@@ -302,9 +334,26 @@ impl Compiler for Engine {
     }
 }
 
-fn outcome(result: Result<Vec<Tensor>, Fault>, limits: &RunLimits, usage: Usage) -> RunOutcome {
+/// Memory of all guests. Tables that places keep are not counted: they are a few pages each.
+fn budget(config: &EngineConfig, engine: &wasmtime::Engine) -> Arc<Budget> {
+    let (pool, engine) = (&config.pool, engine.clone());
+    let kept = Kept {
+        at_most: pool.kept_bytes() * u64::from(pool.instances),
+        now: Box::new(move || {
+            let metrics = engine.pooling_allocator_metrics();
+            metrics.map_or(0, |metrics| metrics.unused_memory_bytes_resident() as u64)
+        }),
+    };
+    Budget::new(pool.total_memory_bytes, pool.tenant_memory_percent, kept)
+}
+
+fn outcome(
+    result: Result<Vec<Tensor>, Unanswered>,
+    limits: &RunLimits,
+    usage: Usage,
+) -> RunOutcome {
     RunOutcome {
-        result: result.map_err(|fault| fault.run_error(limits)),
+        result: result.map_err(|unanswered| unanswered.run_error(limits)),
         usage,
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn fault(error: &wasmtime::Error, growth: Growth, limit_bytes: u64) -
     match growth {
         Growth::Granted => {}
         Growth::BeyondLimit => return Fault::Run(RunError::Memory { limit_bytes }),
-        Growth::BeyondBudget => return Fault::PoolFull,
+        Growth::BeyondBudget { .. } => return Fault::PoolFull,
     }
     match trap {
         Some(trap) if breaks_the_interface(*trap) => Fault::Run(RunError::Contract(named(*trap))),
@@ -102,7 +102,10 @@ mod tests {
             Fault::Run(RunError::Stack)
         );
         assert_eq!(
-            run(Trap::UnreachableCodeReached.into(), Growth::BeyondBudget),
+            run(
+                Trap::UnreachableCodeReached.into(),
+                Growth::BeyondBudget { wanted: 1 }
+            ),
             Fault::PoolFull
         );
         assert_eq!(

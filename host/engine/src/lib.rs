@@ -11,6 +11,7 @@
 
 mod abi;
 mod admission;
+mod budget;
 mod call;
 mod compile;
 pub mod config;

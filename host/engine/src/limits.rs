@@ -1,42 +1,10 @@
 //! What a guest may grow to. Nothing else of it grows: stack, time and results have limits of their own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
-/// Memory of all guests of the server together: a thousand instances of 128 MiB each would be more than most machines
-/// have.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    used: AtomicU64,
-    limit: u64,
-}
-
-impl Budget {
-    pub(crate) const fn new(limit: u64) -> Self {
-        Self {
-            used: AtomicU64::new(0),
-            limit,
-        }
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let granted = self
-            .used
-            .fetch_add(bytes, Ordering::Relaxed)
-            .saturating_add(bytes)
-            <= self.limit;
-        if !granted {
-            self.give(bytes);
-        }
-        granted
-    }
-
-    fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
+use crate::budget::Share;
 
 /// What became of a guest's wish for more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +13,11 @@ pub(crate) enum Growth {
     Granted,
     /// It asked for more than it may have.
     BeyondLimit,
-    /// It asked for what it may have, and the server has no more.
-    BeyondBudget,
+    /// It asked for what it may have, and the server has no more for it.
+    BeyondBudget {
+        /// Bytes that it would have then, all together.
+        wanted: u64,
+    },
 }
 
 /// The limiter of one store.
@@ -60,14 +31,14 @@ pub(crate) struct Limiter {
     memory_used: u64,
     table_used: u64,
     growth: Growth,
-    budget: Option<Arc<Budget>>,
+    share: Option<Arc<Share>>,
 }
 
 impl Limiter {
     pub(crate) const fn new(
         memory_bytes: u64,
         table_elements: u64,
-        budget: Option<Arc<Budget>>,
+        share: Option<Arc<Share>>,
     ) -> Self {
         Self {
             memory_bytes,
@@ -75,7 +46,7 @@ impl Limiter {
             memory_used: 0,
             table_used: 0,
             growth: Growth::Granted,
-            budget,
+            share,
         }
     }
 
@@ -92,8 +63,8 @@ impl Limiter {
 
 impl Drop for Limiter {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give(self.memory_used);
+        if let Some(share) = &self.share {
+            share.give(self.memory_used);
         }
     }
 }
@@ -112,11 +83,11 @@ impl ResourceLimiter for Limiter {
             if wanted > self.memory_bytes || maximum.is_some_and(|maximum| desired > maximum) {
                 Growth::BeyondLimit
             } else if self
-                .budget
+                .share
                 .as_ref()
-                .is_some_and(|budget| !budget.take(more))
+                .is_some_and(|share| !share.take(more, self.memory_bytes))
             {
-                Growth::BeyondBudget
+                Growth::BeyondBudget { wanted }
             } else {
                 self.memory_used = wanted;
                 return Ok(true);
@@ -144,7 +115,10 @@ impl ResourceLimiter for Limiter {
 
 #[cfg(test)]
 mod tests {
+    use foretell_types::TenantId;
+
     use super::*;
+    use crate::budget;
 
     #[test]
     fn memories_share_one_limit() {
@@ -167,15 +141,17 @@ mod tests {
 
     #[test]
     fn stores_share_the_servers_budget_and_give_back_what_they_took() {
-        let budget = Arc::new(Budget::new(100));
-        let mut first = Limiter::new(80, 10, Some(Arc::clone(&budget)));
-        let mut second = Limiter::new(80, 10, Some(Arc::clone(&budget)));
+        let budget = budget::of(100);
+        let share = |name| Some(budget.share(&TenantId::parse(name).unwrap()));
+        let mut first = Limiter::new(80, 10, share("acme"));
+        let mut second = Limiter::new(80, 10, share("bob"));
         assert!(first.memory_growing(0, 70, None).unwrap());
-        assert!(!second.memory_growing(0, 40, None).unwrap());
-        assert_eq!(second.growth(), Growth::BeyondBudget);
+        assert!(second.memory_growing(0, 10, None).unwrap());
+        assert!(!second.memory_growing(10, 40, None).unwrap());
+        assert_eq!(second.growth(), Growth::BeyondBudget { wanted: 40 });
         drop(first);
-        assert!(second.memory_growing(0, 40, None).unwrap());
+        assert!(second.memory_growing(10, 40, None).unwrap());
         drop(second);
-        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -20,6 +20,7 @@ use wasmtime::component::Component;
 use self::failures::{Failures, LoadError};
 use self::weight::{SystemLimits, Weight};
 use crate::abi::v0_1::Plugin;
+use crate::budget::{Budget, Share};
 use crate::compile::Compiles;
 use crate::config::{EngineConfig, LoadedConfig};
 use crate::cost::Cost;
@@ -39,6 +40,8 @@ pub(crate) struct Loaded {
     pub(crate) plugin: Plugin,
     pub(crate) cost: Cost,
     pub(crate) idle: Idle,
+    /// The part of its tenant of what guests may have together.
+    pub(crate) share: Arc<Share>,
     weight: Weight,
 }
 
@@ -85,6 +88,7 @@ pub(crate) struct Versions {
 pub(crate) struct Source {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) slots: Arc<Slots>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) compiles: Arc<Compiles>,
@@ -277,14 +281,15 @@ impl Source {
         key: &Key,
         sealed: Vec<u8>,
     ) -> Result<Result<Arc<Loaded>, Broken>, LoadError> {
-        let (engine, sealer, slots, key) = (
+        let (engine, sealer, slots, share, key) = (
             self.engine.clone(),
             Arc::clone(&self.sealer),
             Arc::clone(&self.slots),
+            self.budget.share(&key.tenant),
             key.clone(),
         );
         let work = move || match sealer.open_code(owner(&key), &sealed) {
-            Ok(code) => link(&engine, slots, &key, code)
+            Ok(code) => link(&engine, slots, share, &key, code)
                 .map(Ok)
                 .map_err(|error| LoadError::Failed(format!("{error:#}"))),
             Err(broken) => Ok(Err(broken)),
@@ -302,6 +307,7 @@ fn failed(cause: &str) -> LoadError {
 fn link(
     engine: &wasmtime::Engine,
     slots: Arc<Slots>,
+    share: Arc<Share>,
     key: &Key,
     code: &[u8],
 ) -> wasmtime::Result<Arc<Loaded>> {
@@ -321,6 +327,7 @@ fn link(
         plugin: Plugin::new(&component)?,
         cost: Cost::default(),
         idle: Idle::new(slots),
+        share,
         weight: Weight::of(code.len(), memories),
     }))
 }

@@ -104,7 +104,7 @@ fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str)
         .table_elements(config.guest.table_elements)
         .max_memory_size(bytes(config.pool.max_memory_bytes, "a memory")?)
         .max_unused_warm_slots(slots)
-        .linear_memory_keep_resident(bytes(config.pool.keep_resident_bytes, "a resident memory")?)
+        .linear_memory_keep_resident(bytes(config.pool.kept_bytes(), "a resident memory")?)
         .table_keep_resident(64 << 10);
     // Kernels before 6.7 lack the call; resetting is then two to three times slower, and for large models much more.
     let reset_method = if PoolingAllocationConfig::is_pagemap_scan_available() {
@@ -172,6 +172,17 @@ mod tests {
         let mut config = EngineConfig::new(Vec::new(), [0; 32], std::env::temp_dir());
         config.pool.instances = 0;
         assert!(server(&config).unwrap_err().to_string().contains("to 2000"));
+    }
+
+    #[test]
+    fn what_places_keep_between_instances_is_half_of_the_memory_at_most() {
+        let mut pool = EngineConfig::new(Vec::new(), [0; 32], std::env::temp_dir()).pool;
+        assert_eq!(pool.kept_bytes(), pool.keep_resident_bytes, "by default");
+        pool.total_memory_bytes /= 4;
+        let all = pool.kept_bytes() * u64::from(pool.instances);
+        assert_eq!(all, pool.total_memory_bytes / 2);
+        pool.total_memory_bytes = 1;
+        assert_eq!(pool.kept_bytes(), 64 << 10);
     }
 
     #[test]

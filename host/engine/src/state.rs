@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
+use crate::budget::Share;
 use crate::config::GuestLimits;
 use crate::grants::log::{LogBudget, Origin};
-use crate::limits::{Budget, Limiter};
+use crate::limits::Limiter;
 
 /// The data of a store.
 pub(crate) struct CallState {
@@ -21,8 +22,8 @@ pub(crate) struct StoreLimits<'a> {
     pub(crate) memory_bytes: u64,
     pub(crate) guest: &'a GuestLimits,
     pub(crate) origin: Arc<Origin>,
-    /// What all guests share; none in the worker, which has one guest.
-    pub(crate) budget: Option<Arc<Budget>>,
+    /// The tenant's part of what all guests share; none in the worker, which has one guest.
+    pub(crate) budget: Option<Arc<Share>>,
 }
 
 /// A store that interrupts its guest at the deadline.

@@ -287,6 +287,8 @@ pub struct Sandbox {
     pub memory_ceiling_mib: u32,
     /// Memory of all guests together, at most.
     pub total_memory: ByteSize,
+    /// Percent of it that one tenant may take while others want memory.
+    pub tenant_memory_percent: u32,
     /// Versions that stay loaded, at most.
     pub loaded_versions: usize,
     /// Bytes of their code and images, at most.
@@ -339,10 +341,18 @@ impl Sandbox {
             total_memory: layers.take_within(
                 Key::new(
                     "sandbox.total_memory",
-                    "Memory of all guests together, at most; beyond it a prediction is answered 503.",
+                    "Memory of all guests together, at most; beyond it a prediction waits, and is answered 503.",
                 ),
                 ByteSize::mib(4_096),
                 ByteSize::mib(1)..=ByteSize::mib(1 << 20),
+            ),
+            tenant_memory_percent: layers.take_within(
+                Key::new(
+                    "sandbox.tenant_memory_percent",
+                    "Percent of it that one tenant may take while others want memory; alone, all but an eighth.",
+                ),
+                50,
+                1..=100,
             ),
             loaded_versions: layers.take_within(
                 Key::new(

@@ -9,7 +9,6 @@ use foretell_types::{TenantId, VersionDigest};
 
 use crate::Engine;
 use crate::call::{self, Host};
-use crate::error::Fault;
 use crate::load::{Key, Loaded};
 use crate::state::{self, StoreLimits};
 
@@ -54,7 +53,7 @@ impl Probe {
             memory_bytes: self.limits.memory_bytes,
             guest: &self.host.guest,
             origin: Arc::clone(&self.loaded.origin),
-            budget: Some(Arc::clone(&self.host.budget)),
+            budget: Some(Arc::clone(&self.loaded.share)),
         };
         drop(state::store(&self.host.engine, limits, Instant::now()));
     }
@@ -80,6 +79,6 @@ impl Probe {
             limits.deadline,
             None,
         )
-        .map_err(|fault: Fault| fault.run_error(&limits))
+        .map_err(|unanswered| unanswered.run_error(&limits))
     }
 }

@@ -4,6 +4,7 @@
 mod bombs;
 mod generated;
 mod isolation;
+mod memory;
 mod misdeeds;
 mod scheduling;
 mod storage;

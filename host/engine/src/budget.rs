@@ -1,0 +1,281 @@
+//! Memory of all guests together, and each tenant's part of it: a thousand instances of 128 MiB each would be more than
+//! most machines have, and one tenant with a thousand callers should not leave its neighbours without.
+//!
+//! A guest takes as it grows, and gives back when its store ends. What is beyond the budget is refused; a prediction whose
+//! instance cannot even begin waits ([`Share::wait`]). A tenant may take its part while somebody else holds or wants
+//! memory, and all but a reserve while it is alone: so who comes second finds something at once, and the rest as soon as
+//! the first one's predictions end.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use foretell_types::TenantId;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// What one tenant leaves free even while it is alone: one in so many.
+const RESERVE: u64 = 8;
+
+/// Memory of all guests of the server together.
+pub(crate) struct Budget {
+    used: AtomicU64,
+    limit: u64,
+    /// What one tenant may take while others want memory.
+    part: u64,
+    kept: Kept,
+    tenants: Mutex<HashMap<TenantId, Weak<Share>>>,
+    waiting: AtomicUsize,
+    freed: Notify,
+}
+
+/// What places that no instance holds keep in memory, to be quicker the next time.
+pub(crate) struct Kept {
+    /// Bytes that it can be at most.
+    pub(crate) at_most: u64,
+    /// Bytes that it is now. Asking takes a lock, so it is asked only where it may matter.
+    pub(crate) now: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// One tenant's part.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    used: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+impl Budget {
+    /// `percent` is what one tenant may take while others want memory.
+    pub(crate) fn new(limit: u64, percent: u32, kept: Kept) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            limit,
+            part: limit / 100 * u64::from(percent),
+            kept,
+            tenants: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            freed: Notify::new(),
+        })
+    }
+
+    /// The part of a tenant: the same for all of its versions.
+    pub(crate) fn share(self: &Arc<Self>, tenant: &TenantId) -> Arc<Share> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = tenants.get(tenant).and_then(Weak::upgrade) {
+            return share;
+        }
+        // Tenants come and go; what is left of the gone ones goes whenever the map would grow.
+        if tenants.len() == tenants.capacity() {
+            tenants.retain(|_, share| share.strong_count() > 0);
+        }
+        let share = Arc::new(Share {
+            budget: Arc::clone(self),
+            used: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+        });
+        tenants.insert(tenant.clone(), Arc::downgrade(&share));
+        share
+    }
+
+    /// Bytes that guests have taken.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("used", &self.used)
+            .field("limit", &self.limit)
+            .field("part", &self.part)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Share {
+    /// Takes bytes for an instance that may have `instance_limit` of them: whatever its tenant's part is, one instance
+    /// always gets what its own limit allows, if the server has it.
+    pub(crate) fn take(&self, bytes: u64, instance_limit: u64) -> bool {
+        let mine = self.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let all = self.budget.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let granted = self.grants(mine, all, instance_limit);
+        if !granted {
+            self.give(bytes);
+        }
+        granted
+    }
+
+    /// Gives bytes back.
+    pub(crate) fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::SeqCst);
+        self.budget.used.fetch_sub(bytes, Ordering::SeqCst);
+        // Whoever waits has counted itself before it looked at what is used: one of the two sees the other.
+        if self.budget.waiting.load(Ordering::SeqCst) > 0 {
+            self.budget.freed.notify_waiters();
+        }
+    }
+
+    /// Waits until an instance could take so many bytes, or until the patience ends. Nothing is taken: others may be
+    /// faster. `false` if the patience has ended.
+    pub(crate) async fn wait(&self, bytes: u64, instance_limit: u64, until: Instant) -> bool {
+        let _waiting = Waiting::of(self);
+        loop {
+            let mut freed = std::pin::pin!(self.budget.freed.notified());
+            freed.as_mut().enable();
+            let mine = self.used.load(Ordering::SeqCst).saturating_add(bytes);
+            let all = self.budget.used().saturating_add(bytes);
+            if self.grants(mine, all, instance_limit) {
+                return Instant::now() < until;
+            }
+            if tokio::time::timeout_at(until, freed).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Whether this tenant may have `mine` bytes where all together would have `all`.
+    fn grants(&self, mine: u64, all: u64, instance_limit: u64) -> bool {
+        let budget = &self.budget;
+        if all > budget.limit {
+            return false;
+        }
+        let kept = &budget.kept;
+        if all > budget.limit.saturating_sub(kept.at_most)
+            && all.saturating_add((kept.now)()) > budget.limit
+        {
+            return false;
+        }
+        let contested = all > mine
+            || budget.waiting.load(Ordering::SeqCst) > self.waiting.load(Ordering::SeqCst);
+        let most = if contested {
+            budget.part
+        } else {
+            budget.limit - budget.limit / RESERVE
+        };
+        mine <= most.max(instance_limit)
+    }
+}
+
+/// Somebody who waits for memory.
+struct Waiting<'a>(&'a Share);
+
+impl<'a> Waiting<'a> {
+    fn of(share: &'a Share) -> Self {
+        // In this order: the tenant's own count is never below its part of the other.
+        share.waiting.fetch_add(1, Ordering::SeqCst);
+        share.budget.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(share)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.budget.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        // One who wants memory less may be what another of the remaining ones waits for.
+        self.0.budget.freed.notify_waiters();
+    }
+}
+
+/// A budget where nothing is kept, for tests of what takes from it.
+#[cfg(test)]
+pub(crate) fn of(limit: u64) -> Arc<Budget> {
+    let kept = Kept {
+        at_most: 0,
+        now: Box::new(|| 0),
+    };
+    Budget::new(limit, 50, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn share(budget: &Arc<Budget>, name: &str) -> Arc<Share> {
+        budget.share(&TenantId::parse(name).unwrap())
+    }
+
+    #[test]
+    fn alone_a_tenant_takes_all_but_a_reserve_which_is_for_the_next() {
+        let budget = of(800);
+        let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
+        assert!(acme.take(700, 100));
+        assert!(!acme.take(1, 100), "the reserve");
+        assert!(bob.take(100, 100));
+        assert!(!bob.take(1, 100), "there is no more");
+    }
+
+    #[test]
+    fn while_another_holds_memory_a_tenant_has_its_part_and_no_more() {
+        let budget = of(800);
+        let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
+        assert!(bob.take(10, 100));
+        assert!(acme.take(400, 100));
+        assert!(!acme.take(1, 100));
+        bob.give(10);
+        assert!(acme.take(300, 100), "alone again");
+        assert_eq!(budget.used(), 700);
+    }
+
+    #[test]
+    fn one_instance_gets_what_its_own_limit_allows_however_small_the_part() {
+        let budget = of(800);
+        let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
+        assert!(bob.take(10, 100));
+        assert!(acme.take(700, 700));
+        assert!(!acme.take(1, 700));
+    }
+
+    #[test]
+    fn all_versions_of_a_tenant_share_its_part_as_long_as_one_of_them_holds_it() {
+        let budget = of(800);
+        let first = share(&budget, "acme");
+        assert!(Arc::ptr_eq(&first, &share(&budget, "acme")));
+        drop(first);
+        for tenant in 0..1_000 {
+            share(&budget, &format!("tenant-{tenant}"));
+        }
+        let names = budget.tenants.lock().unwrap().len();
+        assert!(names < 100, "{names} names of tenants that are gone");
+    }
+
+    #[test]
+    fn what_unused_places_keep_is_not_there_for_guests() {
+        let kept = Kept {
+            at_most: 500,
+            now: Box::new(|| 400),
+        };
+        let acme = share(&Budget::new(800, 50, kept), "acme");
+        assert!(acme.take(400, 100));
+        assert!(!acme.take(1, 100));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_what_others_give_back() {
+        let budget = of(800);
+        let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
+        assert!(acme.take(700, 100));
+        let far = Instant::now() + Duration::from_secs(60);
+        let waiting = {
+            let bob = Arc::clone(&bob);
+            tokio::spawn(async move { bob.wait(200, 100, far).await })
+        };
+        while budget.waiting.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        acme.give(50);
+        assert!(
+            !acme.take(1, 100),
+            "somebody waits, and this is beyond the part"
+        );
+        acme.give(50);
+        assert!(waiting.await.unwrap());
+        assert_eq!(budget.waiting.load(Ordering::SeqCst), 0);
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert!(!bob.wait(300, 100, soon).await, "patience ends");
+    }
+}
