@@ -129,7 +129,7 @@ fn fresh(
         }),
         Err(error) => Err(match store.data().limits.growth() {
             Growth::BeyondBudget { wanted } => Unanswered::Starved { bytes: wanted },
-            growth => error::fault(&error, growth, memory_bytes).into(),
+            growth => error::fault_at_start(&error, growth, memory_bytes).into(),
         }),
     }
 }

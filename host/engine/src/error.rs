@@ -5,7 +5,11 @@ use std::time::Duration;
 use crate::limits::Growth;
 use foretell_types::run::{RunError, RunLimits};
 use thiserror::Error;
-use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime::error::OutOfMemory;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmtimeBug};
+
+/// When a machine that is short of memory may have some again.
+const RECOVERS_IN: Duration = Duration::from_secs(2);
 
 /// Why the engine does not start.
 #[derive(Debug, Error)]
@@ -45,28 +49,79 @@ impl Fault {
     }
 }
 
-/// Reads an error of wasmtime. `growth` says whether the guest was refused memory: whatever it trapped on then, that was
-/// the cause.
+/// Reads an error that a call ended with. `growth` says whether the guest was refused memory: whatever it trapped on then,
+/// that was the cause.
 pub(crate) fn fault(error: &wasmtime::Error, growth: Growth, limit_bytes: u64) -> Fault {
-    let trap = error.downcast_ref::<Trap>();
-    if trap == Some(&Trap::Interrupt) {
-        return Fault::Interrupted;
+    read(error, growth, limit_bytes, RunError::Contract)
+}
+
+/// Reads an error that an instance did not even begin with: nothing was handed over yet that the guest could have got
+/// wrong.
+pub(crate) fn fault_at_start(error: &wasmtime::Error, growth: Growth, limit_bytes: u64) -> Fault {
+    read(error, growth, limit_bytes, |complaint| {
+        RunError::Internal(format!("an instance cannot be made: {complaint}"))
+    })
+}
+
+fn read(
+    error: &wasmtime::Error,
+    growth: Growth,
+    limit_bytes: u64,
+    complaint: fn(String) -> RunError,
+) -> Fault {
+    let cause = Cause::of(error);
+    match (cause, growth) {
+        (Cause::Trap(Trap::Interrupt), _) => Fault::Interrupted,
+        (Cause::Trap(Trap::StackOverflow), _) => Fault::Run(RunError::Stack),
+        (_, Growth::BeyondLimit) => Fault::Run(RunError::Memory { limit_bytes }),
+        (_, Growth::BeyondBudget { .. }) | (Cause::PoolFull, Growth::Granted) => Fault::PoolFull,
+        (Cause::Trap(trap), Growth::Granted) => Fault::Run(if breaks_the_interface(trap) {
+            RunError::Contract(named(trap))
+        } else {
+            RunError::Trapped(named(trap))
+        }),
+        (Cause::Machine, Growth::Granted) => Fault::Run(RunError::Unavailable {
+            cause: format!("the machine refuses what an instance needs: {error:#}"),
+            retry_after: RECOVERS_IN,
+        }),
+        (Cause::Defect, Growth::Granted) => Fault::Run(RunError::Internal(format!("{error:#}"))),
+        (Cause::Complaint, Growth::Granted) => Fault::Run(complaint(format!("{error:#}"))),
     }
-    if trap == Some(&Trap::StackOverflow) {
-        return Fault::Run(RunError::Stack);
+}
+
+/// What an error of wasmtime is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The guest trapped.
+    Trap(Trap),
+    /// Every place of the pool is taken.
+    PoolFull,
+    /// The system gave wasmtime no memory or no mapping, or failed otherwise.
+    Machine,
+    /// Wasmtime found itself in a state that should not be possible.
+    Defect,
+    /// A text without a type: what the canonical ABI says about what the guest handed over.
+    Complaint,
+}
+
+impl Cause {
+    fn of(error: &wasmtime::Error) -> Self {
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            Self::Trap(*trap)
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            Self::PoolFull
+        } else if error.is::<WasmtimeBug>() {
+            Self::Defect
+        } else if error.is::<OutOfMemory>() || error.chain().any(of_the_system) {
+            Self::Machine
+        } else {
+            Self::Complaint
+        }
     }
-    match growth {
-        Growth::Granted => {}
-        Growth::BeyondLimit => return Fault::Run(RunError::Memory { limit_bytes }),
-        Growth::BeyondBudget { .. } => return Fault::PoolFull,
-    }
-    match trap {
-        Some(trap) if breaks_the_interface(*trap) => Fault::Run(RunError::Contract(named(*trap))),
-        Some(trap) => Fault::Run(RunError::Trapped(named(*trap))),
-        None if error.is::<PoolConcurrencyLimitError>() => Fault::PoolFull,
-        // What is no trap is the canonical ABI's complaint about what the guest handed over.
-        None => Fault::Run(RunError::Contract(format!("{error:#}"))),
-    }
+}
+
+fn of_the_system(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<rustix::io::Errno>() || cause.is::<std::io::Error>() || cause.is::<OutOfMemory>()
 }
 
 /// Traps that the canonical ABI raises about values, rather than the guest's own code about itself.
@@ -125,6 +180,47 @@ mod tests {
         assert_eq!(
             run(wasmtime::Error::msg("invalid utf-8 sequence"), granted),
             Fault::Run(RunError::Contract("invalid utf-8 sequence".into()))
+        );
+    }
+
+    #[test]
+    fn what_the_machine_refuses_is_no_fault_of_the_plugin() {
+        let io = || std::io::Error::from_raw_os_error(libc::ENOMEM);
+        let errors = [
+            wasmtime::Error::from(io()),
+            wasmtime::Error::from(io()).context("failed to map memory"),
+            wasmtime::Error::from(rustix::io::Errno::NOMEM).context("failed to map memory"),
+            OutOfMemory::new(64).into(),
+            wasmtime::Error::from(OutOfMemory::new(64)).context("while making a store"),
+        ];
+        for error in errors {
+            for read in [fault, fault_at_start] {
+                let fault = read(&error, Growth::Granted, 64);
+                assert!(
+                    matches!(&fault, Fault::Run(RunError::Unavailable { cause, .. }) if cause.contains("machine")),
+                    "{error:?}: {fault:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_complaint_before_the_guest_has_begun_is_about_us() {
+        let error = || wasmtime::Error::msg("no such export");
+        let at_start = fault_at_start(&error(), Growth::Granted, 64);
+        assert!(
+            matches!(&at_start, Fault::Run(RunError::Internal(cause)) if cause.contains("no such export")),
+            "{at_start:?}"
+        );
+        assert_eq!(
+            fault_at_start(&error(), Growth::BeyondLimit, 64),
+            Fault::Run(RunError::Memory { limit_bytes: 64 }),
+            "the limit refused the instance its first memory"
+        );
+        assert_eq!(
+            fault_at_start(&Trap::UnreachableCodeReached.into(), Growth::Granted, 64),
+            fault(&Trap::UnreachableCodeReached.into(), Growth::Granted, 64),
+            "it has a start function, which trapped"
         );
     }
 }
