@@ -30,6 +30,7 @@ use crate::secrets::{Secrets, SecretsError};
 /// A server that is ready to serve.
 pub struct House {
     app: App,
+    engine: Arc<Engine>,
     http: HttpConfig,
     new_operator_key: Option<String>,
     /// Held to the end: the lock on the data folder.
@@ -101,7 +102,7 @@ impl House {
             models: stores.models,
             blobs: stores.blobs,
             cache,
-            compiler: engine as Arc<dyn Compiler>,
+            compiler: Arc::clone(&engine) as Arc<dyn Compiler>,
             runner,
             limits,
             upload_dir: folder.uploads(),
@@ -117,6 +118,7 @@ impl House {
                 manager,
                 health,
             },
+            engine,
             http: http_config(&config.server),
             new_operator_key: match operator {
                 OperatorKey::Created(secret) => Some(secret.expose().to_owned()),
@@ -131,7 +133,7 @@ impl House {
         self.new_operator_key.take()
     }
 
-    /// Serves until `shutdown` completes, and drains.
+    /// Serves until `shutdown` completes, and drains. Guests that have not ended by then are ended.
     ///
     /// # Errors
     /// If the listener cannot be used.
@@ -140,7 +142,9 @@ impl House {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let summary = foretell_http::serve(listener, self.app, self.http, shutdown).await?;
+        let served = foretell_http::serve(listener, self.app, self.http, shutdown).await;
+        self.engine.stop();
+        let summary = served?;
         tracing::info!(
             connections = summary.connections,
             requests = summary.requests,

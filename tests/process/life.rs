@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use foretell_tests::guests::Misdeed;
 use foretell_tests::process::foretell;
 use foretell_tests::wait::{PATIENCE, until};
 use foretell_tests::{Client, ServerProcess, guests};
@@ -47,6 +49,24 @@ impl Unfinished {
         self.stream.read_to_string(&mut answer).unwrap();
         answer
     }
+}
+
+/// Whether some lane has worked for longer than an honest guest ever does.
+fn lanes_are_busy(server: &ServerProcess) -> bool {
+    let tasks = Path::new("/proc")
+        .join(server.id().to_string())
+        .join("task");
+    tasks.read_dir().unwrap().any(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap_or_default();
+        // `id (name) state ...`, where the user's and the system's time are the 12th and 13th after the name, in 10 ms.
+        stat.split_once("(lane-").is_some_and(|(_, lane)| {
+            let ticks = lane.split_whitespace().skip(12).take(2);
+            ticks
+                .map(|ticks| ticks.parse::<u64>().unwrap())
+                .sum::<u64>()
+                > 20
+        })
+    })
 }
 
 /// Waits until a server takes no new connections.
@@ -113,6 +133,36 @@ fn a_server_that_is_about_to_stop_says_that_it_is_not_ready_while_it_still_answe
     assert!(refused.header("retry-after").is_some());
     client.get("/livez").is(200);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_guest_that_loops_does_not_keep_a_stopping_server_beyond_its_grace() {
+    let folder = tempfile::tempdir().unwrap();
+    let grace = [("FORETELL_SERVER__DRAIN_GRACE", "1s")];
+    let server = ServerProcess::start_with(folder.path(), &grace);
+    let tenant = server.tenant("acme");
+    let parts = guests::chameleon().runtime(json!({"deadline_ms": 60_000}));
+    tenant.push("m", "1", &parts).is(201);
+    let body = serde_json::to_vec(&guests::infer_request(&[Misdeed::Loop.input()])).unwrap();
+    let since = std::thread::scope(|scope| {
+        let call = scope.spawn(|| {
+            let headers = [("content-type", "application/json")];
+            tenant.try_send("POST", "/v2/models/m/infer", &headers, body)
+        });
+        until("the guest to loop", || {
+            lanes_are_busy(&server).then_some(())
+        });
+        let since = Instant::now();
+        server.terminate();
+        assert!(call.join().unwrap().is_err(), "it is cut off");
+        since
+    });
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(
+        since.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        since.elapsed()
+    );
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl ServerProcess {
         &self.url
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client with the operator's key.
     pub fn operator(&self) -> Client {
         Client::new(&self.url).with_key(OPERATOR_KEY)

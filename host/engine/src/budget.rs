@@ -5,10 +5,12 @@
 //! instance cannot even begin waits ([`Share::wait`]). A tenant may take its part while somebody else holds or wants
 //! memory, and all but a reserve while it is alone: so who comes second finds something at once, and the rest as soon as
 //! the first one's predictions end.
+//!
+//! A budget can be closed: nobody gets any more, and guests that run are ended when they next look at the clock.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use foretell_types::TenantId;
@@ -28,6 +30,7 @@ pub(crate) struct Budget {
     tenants: Mutex<HashMap<TenantId, Weak<Share>>>,
     waiting: AtomicUsize,
     freed: Notify,
+    closed: AtomicBool,
 }
 
 /// What places that no instance holds keep in memory, to be quicker the next time.
@@ -57,6 +60,7 @@ impl Budget {
             tenants: Mutex::default(),
             waiting: AtomicUsize::new(0),
             freed: Notify::new(),
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -83,6 +87,16 @@ impl Budget {
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::SeqCst)
     }
+
+    /// Ends what is under way, and lets nothing begin any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.freed.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
 }
 
 impl fmt::Debug for Budget {
@@ -108,6 +122,11 @@ impl Share {
         granted
     }
 
+    /// Whether whoever has taken from it must end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.budget.is_closed()
+    }
+
     /// Gives bytes back.
     pub(crate) fn give(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
@@ -130,7 +149,8 @@ impl Share {
             if self.grants(mine, all, instance_limit) {
                 return Instant::now() < until;
             }
-            if tokio::time::timeout_at(until, freed).await.is_err() {
+            let too_late = tokio::time::timeout_at(until, freed).await.is_err();
+            if too_late || self.is_closed() {
                 return false;
             }
         }
@@ -139,7 +159,7 @@ impl Share {
     /// Whether this tenant may have `mine` bytes where all together would have `all`.
     fn grants(&self, mine: u64, all: u64, instance_limit: u64) -> bool {
         let budget = &self.budget;
-        if all > budget.limit {
+        if all > budget.limit || budget.is_closed() {
             return false;
         }
         let kept = &budget.kept;
@@ -251,6 +271,25 @@ mod tests {
         };
         let acme = share(&Budget::new(800, 50, kept), "acme");
         assert!(acme.take(400, 100));
+        assert!(!acme.take(1, 100));
+    }
+
+    #[tokio::test]
+    async fn a_closed_budget_gives_nothing_and_keeps_nobody_waiting() {
+        let budget = of(800);
+        let acme = share(&budget, "acme");
+        assert!(acme.take(800, 800));
+        let far = Instant::now() + Duration::from_secs(60);
+        let waiting = {
+            let bob = share(&budget, "bob");
+            tokio::spawn(async move { bob.wait(200, 100, far).await })
+        };
+        while budget.waiting.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        budget.close();
+        assert!(!waiting.await.unwrap());
+        acme.give(800);
         assert!(!acme.take(1, 100));
     }
 

@@ -31,6 +31,8 @@ pub(crate) enum Unanswered {
         /// Bytes that it needs to begin.
         bytes: u64,
     },
+    /// The server stops, and has not let the guest end.
+    Stopped,
     /// What the guest came to.
     Fault(Fault),
 }
@@ -45,15 +47,23 @@ impl Unanswered {
     /// As the caller of a prediction with these limits sees it.
     pub(crate) fn run_error(self, limits: &RunLimits) -> RunError {
         match self {
-            Self::Starved { .. } => Fault::PoolFull,
-            Self::Fault(fault) => fault,
+            Self::Starved { .. } => Fault::PoolFull.run_error(limits),
+            Self::Stopped => stopped(),
+            Self::Fault(fault) => fault.run_error(limits),
         }
-        .run_error(limits)
     }
 
     /// Whether another instance's end may be all that is missing.
     const fn lacks_room(&self) -> bool {
         matches!(self, Self::Starved { .. } | Self::Fault(Fault::PoolFull))
+    }
+}
+
+/// What a caller is told whom the end of the server leaves without an answer.
+pub(crate) fn stopped() -> RunError {
+    RunError::Unavailable {
+        cause: "the server is stopping".into(),
+        retry_after: Duration::from_secs(2),
     }
 }
 
@@ -70,6 +80,9 @@ pub(crate) fn predict(
     let deadline = Instant::now() + budget;
     let _running = host.ticker.running();
     let answer = contained(host, loaded, inputs, limits, deadline, slot);
+    if answer.is_err() && loaded.share.is_closed() {
+        return Err(Unanswered::Stopped);
+    }
     // Warm instances hold memory and slots for calls that may never come; this one is here. Guests are pure, so it can
     // be run again.
     if answer.as_ref().is_err_and(Unanswered::lacks_room) && loaded.idle.make_room() {

@@ -138,6 +138,12 @@ impl Engine {
         self.compiles.meet(tenant).await
     }
 
+    /// Ends every guest within a few milliseconds, and runs none from now on: their callers hear that the server stops.
+    /// For the end of a drain, when whoever wanted an answer has had time to get it. Dropping the engine does the same.
+    pub fn stop(&self) {
+        self.budget.close();
+    }
+
     /// The compatibility hash of engine, settings and CPU, in hexadecimal: code of another one is compiled again.
     pub fn describe_engine(&self) -> String {
         self.fingerprint.clone()
@@ -215,6 +221,13 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// The lanes are joined next, and would otherwise wait for every guest's deadline.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 /// One prediction on its way.
 struct Job {
     loaded: Arc<Loaded>,
@@ -255,6 +268,9 @@ impl Runner for Engine {
             limits,
         } = call;
         let began = Instant::now();
+        if self.budget.is_closed() {
+            return failed(call::stopped(), Duration::ZERO);
+        }
         let loaded = match self.versions.get(Key { tenant, version }).await {
             Ok(loaded) => loaded,
             Err(error) => return failed(error, began.elapsed()),

@@ -55,6 +55,11 @@ impl Limiter {
         self.growth
     }
 
+    /// Whether the server wants every guest to end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| share.is_closed())
+    }
+
     /// Begins a call: what an earlier one was refused is its own affair.
     pub(crate) const fn begin(&mut self) {
         self.growth = Growth::Granted;

@@ -65,9 +65,12 @@ pub(crate) fn begin(store: &mut Store<CallState>, deadline: Instant) {
 /// Runs once a tick inside the guest. The epoch alone is no measure: it stands still while the ticker sleeps, and jumps
 /// nothing when it wakes.
 fn look_at_the_clock(context: StoreContextMut<'_, CallState>) -> wasmtime::Result<UpdateDeadline> {
-    Ok(if Instant::now() >= context.data().deadline {
-        UpdateDeadline::Interrupt
-    } else {
-        UpdateDeadline::Continue(1)
-    })
+    let state = context.data();
+    Ok(
+        if Instant::now() >= state.deadline || state.limits.is_over() {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
+        },
+    )
 }

@@ -255,7 +255,7 @@ fn shown(error: &RunError) -> String {
             "the model has no free thread; try again in a few seconds".into()
         }
         RunError::Unavailable { retry_after, .. } => format!(
-            "the model cannot be loaded now; try again in {} s",
+            "the model cannot be run now; try again in {} s",
             retry_after.as_secs_f64().ceil().max(1.0)
         ),
         RunError::Internal(_) => {

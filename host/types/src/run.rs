@@ -117,12 +117,12 @@ pub enum RunError {
         /// How long it waited.
         waited: Duration,
     },
-    /// The compiled version could not be had.
-    #[error("the version cannot be loaded: {cause}; it is tried again in {} s", retry_after.as_secs().max(1))]
+    /// It cannot be run now: the compiled version could not be had, or the machine refuses what it needs.
+    #[error("the version cannot be run now: {cause}; try again in {} s", retry_after.as_secs().max(1))]
     Unavailable {
         /// Why.
         cause: String,
-        /// When it may be had; until then, every call is answered like this.
+        /// When it may be possible; until then, calls are answered like this.
         retry_after: Duration,
     },
     /// A defect of ours on the way of the call, for the log.

@@ -195,3 +195,50 @@ async fn stats_tell_how_memory_is_reset() {
     let host = Host::new();
     assert!(["pagemap_scan", "madvise"].contains(&host.engine.stats().reset_method));
 }
+
+#[tokio::test]
+async fn an_engine_that_stops_ends_its_guests_long_before_their_deadline_and_runs_no_more() {
+    let host = Arc::new(Host::new());
+    let version = host.push("acme", &testkit::chameleon()).await;
+    let calls: Vec<_> = (0..3)
+        .map(|_| {
+            let (host, version) = (host.clone(), version.clone());
+            let x = [Misdeed::Loop.input()];
+            tokio::spawn(async move { host.run(&version, &x, within(3_600_000)).await.result })
+        })
+        .collect();
+    while host.engine.stats().live_instances == 0 {
+        tokio::task::yield_now().await;
+    }
+    host.engine.stop();
+    let stopped = |error: RunError| {
+        assert!(
+            matches!(&error, RunError::Unavailable { cause, .. } if cause.contains("stopping")),
+            "{error}"
+        );
+    };
+    for call in calls {
+        stopped(call.await.unwrap().unwrap_err());
+    }
+    stopped(host.call(&version, &[0.0]).await.unwrap_err());
+    assert_eq!(host.engine.stats().live_instances, 0);
+}
+
+#[tokio::test]
+async fn dropping_an_engine_does_not_wait_for_a_guests_deadline() {
+    let host = Host::new();
+    let version = host.push("acme", &testkit::chameleon()).await;
+    let x = [Misdeed::Loop.input()];
+    let mut looping = Box::pin(host.run(&version, &x, within(3_600_000)));
+    while host.engine.stats().live_instances == 0 {
+        tokio::select! {
+            biased;
+            _ = &mut looping => panic!("it loops"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    drop(looping);
+    let since = Instant::now();
+    drop(host);
+    assert!(since.elapsed() < Duration::from_secs(60));
+}
