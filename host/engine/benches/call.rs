@@ -2,8 +2,8 @@
 //!
 //! `echo` is the least that a plugin can be: what it costs is what the sandbox costs. A real plugin is measured beside it
 //! if `FORETELL_BENCH_PLUGIN` and `FORETELL_BENCH_ARTIFACT` name its files; its first example is the input. `touched`
-//! draws what reading so many pages of a 16 MiB memory costs a fresh instance, which is what resetting it costs. The last
-//! group measures slots that have served 10,000 calls.
+//! draws what reading so many pages of a 16 MiB memory costs a fresh instance, which is what resetting it costs, and what it
+//! leaves behind for calls that read one page. The last group measures slots that have served 10,000 calls.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot be set up is a failure"
@@ -223,15 +223,33 @@ fn touched(c: &mut Criterion) {
             });
         });
     }
-    let inputs = [testkit::numbers(&[Misdeed::Touch.input(), 1.0])];
+    let [one, all] =
+        [1.0, 3_900.0].map(|pages| [testkit::numbers(&[Misdeed::Touch.input(), pages])]);
     group.bench_function("1, where an earlier call read them all", |b| {
         b.iter(|| {
             bench
                 .probe
-                .predict(black_box(&inputs), Isolation::Fresh)
+                .predict(black_box(&one), Isolation::Fresh)
                 .unwrap()
         });
     });
+    for between in [1, 10, 100, 1_000] {
+        let mut number = 0;
+        group.bench_function(format!("1, and all of them once in {}", between + 1), |b| {
+            b.iter(|| {
+                number += 1;
+                let inputs = if number % (between + 1) == 0 {
+                    &all
+                } else {
+                    &one
+                };
+                bench
+                    .probe
+                    .predict(black_box(inputs), Isolation::Fresh)
+                    .unwrap()
+            });
+        });
+    }
     group.finish();
 }
 

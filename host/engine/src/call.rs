@@ -103,7 +103,9 @@ fn contained(
     let caught = catch_unwind(AssertUnwindSafe(|| match limits.isolation {
         Isolation::Fresh => {
             let mut live = fresh(host, loaded, limits, deadline, slot)?;
-            Ok(answer(loaded, &mut live, inputs)?)
+            let answer = answer(loaded, &mut live, inputs);
+            end(loaded, live);
+            Ok(answer?)
         }
         Isolation::Reuse => reused(host, loaded, inputs, limits, deadline, slot),
     }));
@@ -169,6 +171,20 @@ fn answer(loaded: &Loaded, live: &mut Live, inputs: &[Tensor]) -> Result<Vec<Ten
     };
     state.log.settle();
     answer
+}
+
+/// Ends an instance that will not be called again.
+fn end(loaded: &Loaded, live: Live) {
+    let Some(memory) = live.store.data().memory else {
+        return;
+    };
+    if loaded.wear.is_worn_out(memory) {
+        // SAFETY: the store is dropped a moment later, and nothing is done with it in between.
+        unsafe { memory.give_back() };
+    }
+    let began = Instant::now();
+    drop(live);
+    loaded.wear.ended(memory, began.elapsed());
 }
 
 fn reused(

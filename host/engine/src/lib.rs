@@ -29,6 +29,7 @@ mod state;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod ticker;
+mod wear;
 pub mod worker;
 
 pub use config::EngineConfig;

@@ -27,6 +27,7 @@ use crate::cost::Cost;
 use crate::grants::log::Origin;
 use crate::pool::{Idle, Slots};
 use crate::seal::{Broken, Owner, Sealer};
+use crate::wear::Wear;
 
 mod failures;
 mod weight;
@@ -40,6 +41,7 @@ pub(crate) struct Loaded {
     pub(crate) plugin: Plugin,
     pub(crate) cost: Cost,
     pub(crate) idle: Idle,
+    pub(crate) wear: Wear,
     /// The part of its tenant of what guests may have together.
     pub(crate) share: Arc<Share>,
     weight: Weight,
@@ -327,6 +329,7 @@ fn link(
         plugin: Plugin::new(&component)?,
         cost: Cost::default(),
         idle: Idle::new(slots),
+        wear: Wear::default(),
         share,
         weight: Weight::of(code.len(), memories),
     }))

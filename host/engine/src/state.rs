@@ -9,11 +9,14 @@ use crate::budget::Share;
 use crate::config::GuestLimits;
 use crate::grants::log::{LogBudget, Origin};
 use crate::limits::Limiter;
+use crate::wear::Memory;
 
 /// The data of a store.
 pub(crate) struct CallState {
     pub(crate) limits: Limiter,
     pub(crate) log: LogBudget,
+    /// Where the guest's memory lies, once it has answered.
+    pub(crate) memory: Option<Memory>,
     deadline: Instant,
 }
 
@@ -42,6 +45,7 @@ pub(crate) fn store(
                 limits.budget,
             ),
             log: LogBudget::new(limits.origin, guest.log_lines, guest.log_bytes),
+            memory: None,
             deadline,
         },
     );

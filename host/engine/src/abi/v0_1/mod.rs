@@ -2,6 +2,7 @@
 
 pub(crate) mod bindings;
 mod convert;
+mod located;
 
 use foretell_types::Signature;
 use foretell_types::compile::{Refusal, Setting};
@@ -14,6 +15,7 @@ use wasmtime::component::{
 };
 
 use self::bindings::exports::foretell::plugin::inference as guest;
+use self::located::Located;
 use crate::state::CallState;
 
 /// The interface that a plugin exports. The version is that of the track; wasmtime finds any compatible one under it.
@@ -22,7 +24,7 @@ pub(crate) const INFERENCE: &str = "foretell:plugin/inference@0.1.0";
 /// What `predict` takes.
 type Inputs<'a> = (&'a [guest::TensorParam<'a>],);
 /// What `predict` returns.
-type Outputs = (Result<Vec<guest::TensorResult>, guest::PredictError>,);
+type Outputs = (Located<Result<Vec<guest::TensorResult>, guest::PredictError>>,);
 
 /// A component of the world, linked and ready to be instantiated.
 pub(crate) struct Plugin {
@@ -111,8 +113,9 @@ impl Plugin {
         // every call, as the safe way does, would cost a third of what the call into the sandbox costs.
         let function = unsafe { TypedFunc::<Inputs<'_>, Outputs>::new_unchecked(function) };
         let inputs: Vec<_> = inputs.iter().map(convert::input).collect();
-        let (result,) = function.call(store, (&inputs,))?;
-        Ok(match result {
+        let (Located { value, memory },) = function.call(&mut *store, (&inputs,))?;
+        store.data_mut().memory = Some(memory);
+        Ok(match value {
             Ok(outputs) => convert::outputs(outputs),
             Err(error) => Err(convert::predict_error(error)),
         })
