@@ -4,5 +4,7 @@
 mod command_line;
 mod crash;
 mod database;
+mod hostile;
 mod life;
+mod overload;
 mod plugin_author;

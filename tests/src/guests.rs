@@ -4,8 +4,8 @@
 
 use foretell_engine::testkit;
 pub use foretell_engine::testkit::{
-    ELEMENTS_OUT_OF_MEMORY, ELEMENTS_THAT_LOOP, LoadMisdeed, Misdeed, four_gib, loops_at_start,
-    many_loops,
+    ELEMENTS_OUT_OF_MEMORY, ELEMENTS_THAT_LOOP, LoadMisdeed, Misdeed, four_gib, guest,
+    loops_at_start, many_loops,
 };
 use serde_json::{Value, json};
 

@@ -8,9 +8,11 @@ pub mod built;
 pub mod client;
 pub mod guests;
 pub mod host;
+pub mod load;
 pub mod models;
 pub mod process;
 pub mod wait;
+pub mod wire;
 
 pub use client::{Client, Parts, Response};
 pub use host::{OPERATOR_KEY, Tenant, TestHost};

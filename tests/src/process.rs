@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
 
 use crate::built::{own_environment, server};
 use crate::host::OPERATOR_KEY;
@@ -19,12 +18,25 @@ use crate::{Client, Tenant, host};
 /// What the server prints once it answers, before its address.
 const READY: &str = "listening on http://";
 
-/// A running `foretell serve`; killed by its id when dropped. What it printed is shown when the test fails.
+/// Of what a server said, as many lines are shown where a test fails: one that was under attack says a lot.
+const LAST_LINES: usize = 200;
+
+/// A running `foretell serve`; killed by its id when dropped. The last of what it printed is shown when the test fails.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
     url: String,
-    said: Arc<Mutex<String>>,
+    /// Where both of its streams go. A file and not a pipe: a server under load never waits for the test to read.
+    output: NamedTempFile,
+}
+
+/// What a process has in memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Resident {
+    /// Now.
+    pub now: u64,
+    /// At most, since [`ServerProcess::forget_peak`].
+    pub peak: u64,
 }
 
 /// A command that ended.
@@ -52,31 +64,25 @@ impl ServerProcess {
             .arg(data_dir)
             .env("FORETELL_ADMIN_KEY", OPERATOR_KEY)
             .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the server starts");
-        let said = Arc::new(Mutex::new(String::new()));
-        let (announce, announced) = mpsc::channel();
-        let streams: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("a pipe")),
-            Box::new(child.stderr.take().expect("a pipe")),
-        ];
-        for stream in streams {
-            let (said, announce) = (Arc::clone(&said), announce.clone());
-            thread::spawn(move || listen(stream, &said, &announce));
-        }
-        drop(announce);
+            .stdin(Stdio::null());
+        let output = NamedTempFile::new().expect("a file for its output");
+        let stream = || File::options().append(true).open(output.path());
+        let (stdout, stderr) = (stream(), stream());
+        command
+            .stdout(stdout.expect("a file"))
+            .stderr(stderr.expect("a file"));
+        let child = command.spawn().expect("the server starts");
         let mut process = Self {
             child,
             url: String::new(),
-            said,
+            output,
         };
-        match announced.recv_timeout(PATIENCE) {
-            Ok(url) => process.url = url,
-            // The drop shows what it said.
-            Err(error) => panic!("the server does not listen: {error}"),
-        }
+        // Where it does not listen, the drop shows what it said.
+        process.url = until("the server to listen", || {
+            let ended = process.child.try_wait().expect("a child of ours");
+            assert_eq!(ended, None, "the server ended at its start");
+            announced(&process.said())
+        });
         process
     }
 
@@ -103,10 +109,34 @@ impl ServerProcess {
 
     /// What it has printed so far.
     pub fn said(&self) -> String {
-        self.said
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let bytes = fs::read(self.output.path()).expect("what it printed");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether it has not ended: nothing starts it again, so it is the process that was started.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
+    /// What it has in memory.
+    pub fn resident(&self) -> Resident {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(file).expect("the server runs");
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+            kib.map_or(0, |kib: u64| kib << 10)
+        };
+        Resident {
+            now: of("VmRSS:"),
+            peak: of("VmHWM:"),
+        }
+    }
+
+    /// Lets the peak of its memory begin anew.
+    pub fn forget_peak(&self) {
+        let file = format!("/proc/{}/clear_refs", self.child.id());
+        fs::write(file, "5").expect("the server runs, and as the user of this test");
     }
 
     /// Sends SIGTERM.
@@ -136,10 +166,13 @@ impl Drop for ServerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
+            let said = self.said();
+            let skipped = said.lines().count().saturating_sub(LAST_LINES);
+            let last: Vec<_> = said.lines().skip(skipped).collect();
             show(&format!(
-                "--- what the server at {} said:\n{}---",
+                "--- what the server at {} said at last:\n{}\n---",
                 self.url,
-                self.said()
+                last.join("\n")
             ));
         }
     }
@@ -153,20 +186,16 @@ fn show(text: &str) {
     eprintln!("{text}");
 }
 
-/// Keeps what a stream says, and passes on the address that it announces.
-fn listen(stream: impl Read, said: &Mutex<String>, announce: &mpsc::Sender<String>) {
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        if let Some((_, after)) = line.split_once(READY) {
-            let address = after
-                .split(|c: char| c.is_whitespace() || c == '"')
-                .next()
-                .unwrap_or_default();
-            let _ = announce.send(format!("http://{}", address.trim_end_matches('/')));
-        }
-        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push_str(&line);
-        said.push('\n');
-    }
+/// The address that a server announces, once it has said all of it.
+fn announced(said: &str) -> Option<String> {
+    let line = said
+        .split_inclusive('\n')
+        .find(|line| line.contains(READY) && line.ends_with('\n'))?;
+    let (_, after) = line.split_once(READY)?;
+    let address = after
+        .split(|c: char| c.is_whitespace() || c == '"')
+        .next()?;
+    Some(format!("http://{}", address.trim_end_matches('/')))
 }
 
 /// Runs `foretell` with these arguments in a folder, with nothing in its environment but what is given.

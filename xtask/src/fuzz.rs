@@ -206,6 +206,11 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Whether there is the compiler that fuzzing needs.
+pub(crate) fn is_possible() -> bool {
+    command::is_there(&mut nightly(&["rustc", "--version"]))
+}
+
 /// What the nightly compiler builds for; an error that says how to get one.
 fn host_of_nightly() -> Result<String> {
     let said = command::output(&mut nightly(&["rustc", "--version", "--verbose"])).context(

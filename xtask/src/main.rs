@@ -14,6 +14,7 @@ mod demo;
 mod digest;
 mod fuzz;
 mod guests;
+mod hostile;
 mod http;
 mod models;
 mod server;
@@ -38,6 +39,10 @@ cargo xtask <command>
              --data-dir DIR      its data folder, emptied at each run (default target/demo)
              --profile NAME      dev or release (default release)
   test     everything that CI checks, in order, stopping at the first failure
+             --long              with the full counts of attacks and cases, and every fuzz target for a minute (hours)
+  hostile  every attack of docs/HOSTILE.md against a release build, and what came of it in one table
+             --long              with the full counts
+             --document          write docs/HOSTILE.md
   tidy     the house rules
   guests   build every plugin under plugins/ and print where each component lies
   bench    build what the benches need, run them, print the medians
@@ -63,7 +68,8 @@ fn run(args: &[String]) -> Result<()> {
     };
     match command.as_str() {
         "demo" => demo::run(&Workspace::read()?, &demo::Options::parse(options)?),
-        "test" => without_options(command, options).and_then(|()| test::run(&Workspace::read()?)),
+        "test" => test::run(&Workspace::read()?, &test::Options::parse(options)?),
+        "hostile" => hostile::run(&Workspace::read()?, &hostile::Options::parse(options)?),
         "tidy" => without_options(command, options).and_then(|()| tidy::run(&Workspace::read()?)),
         "guests" => {
             without_options(command, options).and_then(|()| guests::run(&Workspace::read()?))

@@ -12,10 +12,34 @@ use anyhow::{Context, Result, bail};
 use crate::server::own_environment;
 use crate::steps::Steps;
 use crate::workspace::{Profile, Workspace};
-use crate::{command, demo, guests, tidy};
+use crate::{command, demo, fuzz, guests, hostile, tidy};
+
+/// For how long each fuzz target runs in a long test.
+const FUZZ_SECONDS: u64 = 60;
+
+/// How much is tested.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Full counts of attacks and cases, and the fuzz targets.
+    pub(crate) long: bool,
+}
+
+impl Options {
+    /// Reads the options of the command line.
+    pub(crate) fn parse(args: &[String]) -> Result<Self> {
+        match args {
+            [] => Ok(Self { long: false }),
+            [long] if long == "--long" => Ok(Self { long: true }),
+            other => bail!(
+                "`test` takes `--long` or nothing; what is `{}`?",
+                other.join(" ")
+            ),
+        }
+    }
+}
 
 /// Runs all of it and stops at the first failure.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut steps = Steps::new();
     steps.run("format", || {
         // The template of new plugins and the fuzz targets are crates of their own.
@@ -75,7 +99,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .to_owned())
     })?;
 
-    let mut passed = steps.run("tests", || run_tests(workspace, &binary, &plugins))?;
+    hostile::forget(workspace)?;
+    let mut passed = steps.run("tests", || run_tests(workspace, &binary, &plugins, options))?;
+    hostile::show(workspace)?;
     passed += steps.run("examples in documents", || {
         let mut test = workspace.cargo(["test", "--workspace", "--doc"]);
         counted(&mut test)
@@ -105,11 +131,28 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
     passed += 1;
 
+    if options.long {
+        if fuzz::is_possible() {
+            let options = fuzz::Options {
+                seconds: FUZZ_SECONDS,
+                target: None,
+            };
+            steps.run("fuzz", || fuzz::run(workspace, &options))?;
+        } else {
+            eprintln!("\nnot fuzzed: there is no nightly compiler, see `cargo xtask fuzz`");
+        }
+    }
+
     println!("\n{}\n{passed} passed, 0 failed", steps.summary());
     Ok(())
 }
 
-fn run_tests(workspace: &Workspace, binary: &Path, plugins: &Path) -> Result<u64> {
+fn run_tests(
+    workspace: &Workspace,
+    binary: &Path,
+    plugins: &Path,
+    options: &Options,
+) -> Result<u64> {
     let mut tests = if command::is_there(&mut workspace.cargo(["nextest", "--version"])) {
         workspace.cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
@@ -119,6 +162,9 @@ fn run_tests(workspace: &Workspace, binary: &Path, plugins: &Path) -> Result<u64
     tests
         .env("FORETELL_BIN", binary)
         .env("FORETELL_PLUGINS", plugins);
+    if options.long {
+        tests.env("FORETELL_LONG", "1");
+    }
     let passed = counted(&mut tests)?;
     if passed == 0 {
         bail!("no test ran");
@@ -170,6 +216,17 @@ fn examples(root: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_one_option_is_long() {
+        let parse = |args: &[&str]| {
+            let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            Options::parse(&args).map(|options| options.long).ok()
+        };
+        assert_eq!(parse(&[]), Some(false));
+        assert_eq!(parse(&["--long"]), Some(true));
+        assert_eq!(parse(&["--quick"]), None);
+    }
 
     #[test]
     fn the_counts_of_both_test_runners_are_read() {

@@ -179,6 +179,15 @@ pub fn four_gib() -> Vec<u8> {
     chameleon_of(65_536)
 }
 
+/// A guest of any text, with so many pages of memory to begin with. In it, `PAGES`, `HEAP`, `SIGNATURES` and `IMAGE` are
+/// filled in, and `HONEST` is where [`signature`] lies. As a component.
+///
+/// # Panics
+/// If the text is none of a module of the plugins' world.
+pub fn guest(text: &str, pages: u32) -> Vec<u8> {
+    component(&module(text, pages, &[]))
+}
+
 /// A function with so many empty loops: the compiler is quadratic in them.
 pub fn many_loops(loops: usize) -> Vec<u8> {
     let bomb = format!("(func {})\n  (func $alloc", "(loop)".repeat(loops));

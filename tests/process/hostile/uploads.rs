@@ -1,0 +1,421 @@
+//! Group B: uploads that are bombs, damaged, forged or many; and of group A what is refused before it ever predicts.
+
+use std::thread;
+use std::time::Instant;
+
+use foretell_tests::Parts;
+use foretell_tests::guests as kit;
+use foretell_tests::host::files;
+use serde_json::json;
+
+use super::rows::ms;
+use super::siege::upload_label;
+use super::{Attack, Siege, guests, shapes};
+
+/// An upload, what it is, and the one answer that is meant.
+type Upload = (&'static str, Vec<u8>, &'static str);
+
+impl Siege {
+    /// Uploads each again and again, each as a version of its own; any other answer than the one that is meant is named.
+    fn upload(&mut self, attack: &Attack<'_>, uploads: &[Upload]) {
+        let client = self.attacker.clone();
+        let mut must: Vec<_> = uploads.iter().map(|(.., meant)| *meant).collect();
+        must.dedup();
+        let attack = Attack {
+            times: attack.times.map(|times| times.max(uploads.len() as u64)),
+            must: &must,
+            connections: 1,
+            ..*attack
+        };
+        self.attack(&attack, |_, number| {
+            let (what, upload, meant) = &uploads[number as usize % uploads.len()];
+            let version = format!("{number}");
+            let found = upload_label(&client.push(
+                attack.id.to_lowercase().as_str(),
+                &version,
+                &Parts::plugin(upload.clone()),
+            ));
+            if found == *meant {
+                found
+            } else {
+                format!("{found} for: {what}")
+            }
+        });
+    }
+}
+
+#[test]
+fn a_guests_that_could_not_predict_safely_are_refused_at_their_upload() {
+    let mut siege = Siege::lay("a_uploads", &[("FORETELL_UPLOADS__COMPILE_CPU", "2s")]);
+    let attack = |id, what| Attack {
+        id,
+        what,
+        times: [0, 20],
+        ..Attack::default()
+    };
+    siege.upload(
+        &attack("A1", "loops in its start function"),
+        &[("a loop", kit::loops_at_start(), "422 limit")],
+    );
+    siege.upload(
+        &attack("A3", "begins with 4 GiB, or has a memory of 64 bits"),
+        &[
+            ("4 GiB", kit::four_gib(), "422 limit"),
+            ("memory64", shapes::module("(memory i64 1)"), "422 compile_failed"),
+        ],
+    );
+    siege.upload(
+        &attack(
+            "A4",
+            "a table of 10 million elements, a table that grows, 65 MiB of data",
+        ),
+        &[
+            ("10 million", shapes::table(10_000_000), "422 too_complex"),
+            ("grows", shapes::growing_table(), "201"),
+            ("65 MiB", shapes::data(65), "413 too_large"),
+        ],
+    );
+    let mut imports: Vec<Upload> = [
+        "wasi:cli/environment@0.2.0",
+        "wasi:filesystem/types@0.2.0",
+        "wasi:sockets/network@0.2.0",
+        "wasi:clocks/monotonic-clock@0.2.0",
+        "wasi:random/random@0.2.0",
+        "acme:secrets/all@1.0.0",
+        "foretell:plugin/log@9.0.0",
+    ]
+    .map(|name| (name, shapes::importing(name), "422 import_refused"))
+    .to_vec();
+    imports.push((
+        "a module's import",
+        shapes::module("(import \"env\" \"steal\" (func))"),
+        "422 import_refused",
+    ));
+    siege.upload(
+        &attack(
+            "A8",
+            "imports environment, files, sockets, clock, random, and what is unknown",
+        ),
+        &imports,
+    );
+    siege.upload(
+        &attack("A9", "threads, shared memory, relaxed SIMD"),
+        &[
+            (
+                "shared memory",
+                shapes::module("(memory 1 1 shared)"),
+                "422 compile_failed",
+            ),
+            (
+                "atomics",
+                shapes::module("(memory 1 1) (func (drop (i32.atomic.load (i32.const 0))))"),
+                "422 compile_failed",
+            ),
+            (
+                "relaxed SIMD",
+                shapes::module(
+                    "(func (param v128) (drop (i32x4.relaxed_trunc_f32x4_s (local.get 0))))",
+                ),
+                "422 compile_failed",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn b1_bombs_for_the_compiler_are_refused_or_end_at_their_limit() {
+    let mut siege = Siege::lay("b1", &[("FORETELL_UPLOADS__COMPILE_CPU", "10s")]);
+    // Below what is admitted, just below it, and far above.
+    siege.upload(
+        &Attack {
+            id: "B1",
+            what: "bombs for the compiler below their limits: loops, locals x branches, functions, nested blocks, jump tables, one long line",
+            times: [0, 60],
+            ..Attack::default()
+        },
+        &[
+            ("500 loops", shapes::loops(500), "201"),
+            ("2,000 loops", shapes::loops(2_000), "201"),
+            ("500 x 500", shapes::locals_by_branches(500), "201"),
+            ("1,900 x 1,900", shapes::locals_by_branches(1_900), "201"),
+            ("10,000 functions", shapes::functions(10_000), "201"),
+            ("49,000 functions", shapes::functions(49_000), "201"),
+            ("10,000 blocks", shapes::nested_blocks(10_000), "201"),
+            ("300,000 blocks", shapes::nested_blocks(300_000), "201"),
+            ("jumps of 10,000", shapes::jump_table(10_000), "201"),
+            ("jumps of 900,000", shapes::jump_table(900_000), "201"),
+            ("10,000 additions", shapes::straight_line(10_000), "201"),
+            ("300,000 additions", shapes::straight_line(300_000), "201"),
+        ],
+    );
+    siege.upload(
+        &Attack {
+            id: "B1",
+            what: "the same beyond their limits",
+            times: [0, 60],
+            ..Attack::default()
+        },
+        &[
+            ("20,000 loops", shapes::loops(20_000), "422 too_complex"),
+            (
+                "8,000 x 8,000",
+                shapes::locals_by_branches(8_000),
+                "422 too_complex",
+            ),
+            (
+                "100,000 functions",
+                shapes::functions(100_000),
+                "422 too_complex",
+            ),
+            (
+                "1,000,000 blocks",
+                shapes::nested_blocks(1_000_000),
+                "422 too_complex",
+            ),
+            (
+                "jumps of 2,000,000",
+                shapes::jump_table(2_000_000),
+                "422 too_complex",
+            ),
+            (
+                "1,000,000 additions",
+                shapes::straight_line(1_000_000),
+                "422 too_complex",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn b3_damaged_plugins_are_refused_or_run_and_never_our_fault() {
+    let mut siege = Siege::lay("b3", &[("FORETELL_UPLOADS__COMPILE_CPU", "5s")]);
+    let client = siege.attacker.clone();
+    let (whole, module) = (
+        guests::guest(),
+        foretell_engine::testkit::chameleon_module(),
+    );
+    siege.attack(
+        &Attack {
+            id: "B3",
+            what: "plugins cut off at every offset in turn, and with one bit changed",
+            times: [60, 10_000],
+            connections: 2,
+            must: &["422 not_wasm"],
+            may: &[
+                "201",
+                "200",
+                "422 wrong_world",
+                "422 import_refused",
+                "422 too_complex",
+                "422 limit",
+                "422 load_failed",
+                "422 self_test_failed",
+                "422 compile_failed",
+            ],
+            ..Attack::default()
+        },
+        |_, number| {
+            let mut bytes = if number % 2 == 0 {
+                whole.clone()
+            } else {
+                module.clone()
+            };
+            let at = number as usize * 7_919 % bytes.len();
+            if number / 2 % 2 == 0 {
+                bytes.truncate(at);
+            } else {
+                bytes[at] ^= 1 << (number % 8);
+            }
+            upload_label(&client.push("b3", &number.to_string(), &Parts::plugin(bytes)))
+        },
+    );
+}
+
+#[test]
+fn b4_to_b7_forged_and_packed_uploads_are_told_what_they_are() {
+    let mut siege = Siege::lay("b4", &[("FORETELL_UPLOADS__COMPILE_CPU", "5s")]);
+    let plugin = guests::guest();
+    let attack = |id, what| Attack {
+        id,
+        what,
+        times: [0, 100],
+        ..Attack::default()
+    };
+
+    let spool = siege.folder.path().join("tmp");
+    let bomb = shapes::gzip(&vec![0; 256 << 20]);
+    siege.upload(
+        &attack("B4", "a gzip bomb of 256 MiB, gzip in gzip, zip with a path that climbs"),
+        &[
+            ("a bomb", bomb.clone(), "413 too_large"),
+            ("gzip in gzip", shapes::gzip(&shapes::gzip(&plugin)), "422 not_wasm"),
+            ("zip", b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x11\0\0\0../../../etc/cron".to_vec(), "422 not_wasm"),
+        ],
+    );
+    let since = Instant::now();
+    assert_eq!(
+        upload_label(&siege.attacker.push("b4", "bomb", &Parts::plugin(bomb))),
+        "413 too_large"
+    );
+    println!("B4: the bomb was refused in {} ms", ms(since.elapsed()));
+    assert_eq!(files(&spool), [], "what was spooled is gone");
+
+    let compiled = files(&siege.folder.path().join("blobs"));
+    let (code, _) = compiled.iter().max_by_key(|(_, bytes)| *bytes).unwrap();
+    siege.upload(
+        &attack(
+            "B5",
+            "the server's own compiled code, ELF, WebAssembly text, a script",
+        ),
+        &[
+            ("its own code", std::fs::read(code).unwrap(), "422 not_wasm"),
+            (
+                "a .cwasm",
+                b"\x7fELF\x02\x01\x01\xc8rest of it".to_vec(),
+                "422 not_wasm",
+            ),
+            (
+                "ELF",
+                std::fs::read("/proc/self/exe").unwrap()[..1 << 20].to_vec(),
+                "422 not_wasm",
+            ),
+            ("text", b"(module)".to_vec(), "422 not_wasm"),
+            (
+                "a script",
+                b"#!/bin/sh\nrm -rf /\n".to_vec(),
+                "422 not_wasm",
+            ),
+        ],
+    );
+
+    let of_track = |version: &[u8]| shapes::replaced(plugin.clone(), b"inference@0.1.0", version);
+    siege.upload(
+        &attack(
+            "B6",
+            "another world, an older and a newer interface, a core module that describes nonsense",
+        ),
+        &[
+            ("no world", shapes::module(""), "422 wrong_world"),
+            (
+                "empty",
+                wat::parse_str("(component)").unwrap(),
+                "422 wrong_world",
+            ),
+            ("0.0.9", of_track(b"inference@0.0.9"), "422 wrong_world"),
+            ("9.9.9", of_track(b"inference@9.9.9"), "422 wrong_world"),
+            (
+                "nonsense",
+                shapes::with_section(shapes::module(""), "component-type", b"nonsense"),
+                "422 wrong_world",
+            ),
+        ],
+    );
+
+    let named = format!(
+        "(func $extra) (func (@name \"\u{1b}[31mforged\\nline\") {})",
+        "(loop)".repeat(3_000)
+    );
+    siege.upload(
+        &attack(
+            "B7",
+            "60 MiB of custom section, more than the limit of it, names with control characters",
+        ),
+        &[
+            (
+                "60 MiB",
+                shapes::with_section(plugin.clone(), "notes", &vec![7; 60 << 20]),
+                "201",
+            ),
+            (
+                "70 MiB",
+                shapes::with_section(plugin.clone(), "notes", &vec![7; 70 << 20]),
+                "413 too_large",
+            ),
+            ("names", guests::with(&named, 2), "422 too_complex"),
+            (
+                "a section's name",
+                shapes::with_section(plugin.clone(), "\u{1b}[31m\n", b""),
+                "201",
+            ),
+        ],
+    );
+    let shown = siege
+        .attacker
+        .push("b7", "names", &Parts::plugin(guests::with(&named, 2)));
+    for text in [shown.text(), siege.server.said()] {
+        assert!(
+            !text.contains('\u{1b}'),
+            "an escape sequence is shown as it is"
+        );
+    }
+    assert!(shown.message().contains("forged"), "{}", shown.message());
+}
+
+#[test]
+fn b8_uploads_of_one_name_and_of_many_at_once_are_told_apart_and_bounded() {
+    let mut siege = Siege::lay("b8", &[]);
+    let parts = |number: u64| {
+        Parts::plugin(guests::guest()).runtime(json!({"deadline_ms": 100 + number % 1_000}))
+    };
+    let client = siege.attacker.clone();
+    siege.attack(
+        &Attack {
+            id: "B8",
+            what: "two versions under one name at once: exactly one wins",
+            times: [5, 100],
+            connections: 1,
+            must: &["201 and 409 conflict"],
+            ..Attack::default()
+        },
+        |_, number| {
+            let mut answers = thread::scope(|scope| {
+                let push = |other: u64| client.push("one", &number.to_string(), &parts(other));
+                let first = scope.spawn(move || upload_label(&push(1)));
+                let second = upload_label(&push(2));
+                [first.join().unwrap(), second]
+            });
+            answers.sort();
+            answers.join(" and ")
+        },
+    );
+
+    // Of one tenant, whose share is small, and of many, which fill the server's.
+    let crowd: Vec<_> = (0..20)
+        .map(|number| siege.server.tenant(&format!("many-{number}")))
+        .collect();
+    for (what, clients, refused) in [
+        (
+            "100 uploads at once of one tenant",
+            &crowd[..1],
+            "429 rate_limited",
+        ),
+        (
+            "100 uploads at once of 20 tenants",
+            &crowd[..],
+            "503 overloaded",
+        ),
+    ] {
+        siege.attack(
+            &Attack {
+                id: "B8",
+                what,
+                times: [100, 2_000],
+                connections: 100,
+                must: &["201", refused],
+                may: &["429 rate_limited", "503 overloaded"],
+                // Each upload under way holds its answer until it is stored.
+                peak_mib: 64,
+                ..Attack::default()
+            },
+            |_, number| {
+                let client = &clients[number as usize % clients.len()];
+                let answer =
+                    client.push("many", &format!("{number}-{}", what.len()), &parts(number));
+                if matches!(answer.status, 429 | 503) && answer.header("retry-after").is_none() {
+                    return format!("{} without Retry-After", answer.status);
+                }
+                upload_label(&answer)
+            },
+        );
+    }
+}
