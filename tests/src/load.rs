@@ -68,9 +68,11 @@ pub struct Load {
 pub struct Seen {
     /// Answers by their label.
     pub counts: BTreeMap<String, u64>,
-    /// Of answers with 200.
+    /// Of answers with 200, from when the request was meant to go out.
     pub served: Latencies,
-    /// Of all others.
+    /// The same from when it went out: what is left is the server's, where the generator itself is late.
+    pub served_since_sent: Latencies,
+    /// Of all other answers, from when the request went out.
     pub refused: Latencies,
     /// Requests that got no answer.
     pub lost: u64,
@@ -94,16 +96,17 @@ impl Seen {
         requests as f64 / self.length.as_secs_f64().max(1e-9)
     }
 
-    fn note(&mut self, answer: &io::Result<Reply>, took: Duration) {
+    fn note(&mut self, answer: &io::Result<Reply>, since_meant: Duration, since_sent: Duration) {
         let Ok(reply) = answer else {
             self.lost += 1;
             return;
         };
         *self.counts.entry(reply.label()).or_default() += 1;
         if reply.status == 200 {
-            self.served.add(took);
+            self.served.add(since_meant);
+            self.served_since_sent.add(since_sent);
         } else {
-            self.refused.add(took);
+            self.refused.add(since_sent);
         }
         if matches!(reply.status, 429 | 503) && !reply.has_retry_after {
             self.without_retry_after += 1;
@@ -152,8 +155,10 @@ impl Load {
                             if meant.elapsed() >= Duration::from_millis(100) {
                                 seen.borrow_mut().late += 1;
                             }
+                            let sent = Instant::now();
                             let answer = exchange(&load, &mut wire).await;
-                            seen.borrow_mut().note(&answer, meant.elapsed());
+                            seen.borrow_mut()
+                                .note(&answer, meant.elapsed(), sent.elapsed());
                         }
                     })
                 })

@@ -19,7 +19,7 @@ use crate::{Client, Tenant, host};
 const READY: &str = "listening on http://";
 
 /// Of what a server said, as many lines are shown where a test fails: one that was under attack says a lot.
-const LAST_LINES: usize = 200;
+const LAST_LINES: usize = 40;
 
 /// A running `foretell serve`; killed by its id when dropped. The last of what it printed is shown when the test fails.
 #[derive(Debug)]

@@ -23,6 +23,8 @@ const DOCUMENT: &str = "docs/HOSTILE.md";
 pub(crate) struct Options {
     /// The full counts.
     pub(crate) long: bool,
+    /// Nothing is thrown: what the last run left is looked at.
+    pub(crate) show: bool,
     /// Write the document.
     pub(crate) document: bool,
 }
@@ -34,6 +36,7 @@ impl Options {
         for arg in args {
             match arg.as_str() {
                 "--long" => options.long = true,
+                "--show" => options.show = true,
                 "--document" => options.document = true,
                 other => bail!("`hostile` has no option `{other}`"),
             }
@@ -44,6 +47,24 @@ impl Options {
 
 /// Builds what users run, attacks it, shows what came of it.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let ended = if options.show {
+        Ok(())
+    } else {
+        attack(workspace, options.long)?
+    };
+    show(workspace)?;
+    ended?;
+    if options.document {
+        let file = workspace.root.join(DOCUMENT);
+        fs::write(&file, document(&rows(workspace)?)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        println!("{DOCUMENT} is written");
+    }
+    Ok(())
+}
+
+/// Throws everything; the inner result says whether all of it held.
+fn attack(workspace: &Workspace, long: bool) -> Result<Result<()>> {
     let binary = workspace.build_server(Profile::Release)?;
     let plugins = guests::build(workspace, &binary)?;
     let plugins = plugins
@@ -51,26 +72,17 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         .and_then(|component| component.parent())
         .context("there are no plugins")?;
     forget(workspace)?;
-    let mut tests = workspace.cargo(["test", "--package", "foretell-tests", "--test", "process"]);
+    // Of the whole workspace, so that nothing is compiled with other features than for `cargo xtask test`.
+    let mut tests = workspace.cargo(["test", "--workspace", "--test", "process", "--"]);
     // One at a time: each measures.
     tests
-        .args(["--", "--test-threads", "1", "hostile::", "overload::"])
+        .args(["--test-threads", "1", "hostile::", "overload::"])
         .env("FORETELL_BIN", &binary)
         .env("FORETELL_PLUGINS", plugins);
-    if options.long {
+    if long {
         tests.env("FORETELL_LONG", "1");
     }
-    let ended = command::run(&mut tests);
-    let rows = rows(workspace)?;
-    println!("\n{}", table(&rows));
-    ended?;
-    if options.document {
-        let file = workspace.root.join(DOCUMENT);
-        fs::write(&file, document(&rows, options.long)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
-        println!("{DOCUMENT} is written");
-    }
-    Ok(())
+    Ok(command::run(&mut tests))
 }
 
 /// Shows what the attacks of the last run of the tests left.
@@ -153,29 +165,29 @@ fn table(rows: &[Value]) -> String {
     shown
 }
 
-fn document(rows: &[Value], long: bool) -> Result<String> {
+fn document(rows: &[Value]) -> Result<String> {
     let date = command::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
-    let version = command::output(Command::new("uname").arg("-sr"))?;
+    let system = command::output(Command::new("uname").arg("-sr"))?;
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut page = format!(
         "# The hostile table\n\n\
          What was thrown at a server, what came back, and what a neighbour felt of it. Written by\n\
-         `cargo xtask hostile{} --document`, which repeats it; nothing here is written by hand.\n\n\
+         `cargo xtask hostile --document`, which repeats it (`--long` with the full counts); nothing here is written by hand.\n\n\
          - **Machine:** {cores} cores of {}, {}, {}. Attackers, neighbour and server share it.\n\
-         - **Date:** {}, version {}, release build, default configuration but for the cache, which is off.\n\
-         - **Neighbour:** another tenant that predicts one by one, a millisecond apart, at least 1,000 times quiet and 1,000\n  \
+         - **Date:** {}, version {}, {} build, default configuration but for the cache, which is off.\n\
+         - **Neighbour:** another tenant that predicts one by one, half a millisecond apart, at least 1,000 times quiet and 1,000\n  \
            times under each attack. Every answer of its must be right; a failure fails the run.\n\
          - **Memory:** resident, in MiB: before, at most meanwhile, afterwards.\n\
          - In each row the server is the same process before and after, and has said nothing of a panic.\n\n\
          ## Attacks\n\n\
          | id | attack | thrown | came back | neighbour | p50 ms, quiet → meanwhile | p99 ms, quiet → meanwhile | MiB |\n\
          |---|---|---|---|---|---|---|---|\n",
-        if long { " --long" } else { "" },
         processor(),
         machine_memory(),
-        version.trim(),
+        system.trim(),
         date.trim(),
         env!("CARGO_PKG_VERSION"),
+        builds(rows),
     );
     let (loads, attacks): (Vec<_>, Vec<_>) = rows
         .iter()
@@ -231,6 +243,14 @@ fn text(value: &Value) -> String {
         Value::Null => String::new(),
         other => other.to_string(),
     }
+}
+
+/// `release`
+fn builds(rows: &[Value]) -> String {
+    let mut builds: Vec<_> = rows.iter().map(|row| text(&row["build"])).collect();
+    builds.sort();
+    builds.dedup();
+    builds.join(" and ")
 }
 
 /// `504 deadline_exceeded: 30, 503 overloaded: 2`
@@ -311,11 +331,14 @@ mod tests {
         let row = serde_json::json!({
             "id": "A1", "what": "loops", "thrown": 30, "came": {"504 deadline_exceeded": 28, "503 overloaded": 2},
             "neighbour": {"predictions": 1000, "failures": 0, "quiet_p50_ms": 0.2, "quiet_p99_ms": 0.4, "p50_ms": 0.3, "p99_ms": 0.95},
-            "resident_mib": [40, 42, 41],
+            "resident_mib": [40, 42, 41], "build": "release",
         });
-        let page = document(&[row], true).unwrap();
+        let page = document(&[row]).unwrap();
         let line = "| A1 | loops | 30 | 504 deadline_exceeded: 28, 503 overloaded: 2 | 1000 predictions, 0 failures \
                     | 0.20 → 0.30 | 0.40 → 0.95 | 40, 42, 41 |";
-        assert!(page.contains(line), "{page}");
+        assert!(
+            page.contains(line) && page.contains(" release build"),
+            "{page}"
+        );
     }
 }

@@ -42,6 +42,7 @@ cargo xtask <command>
              --long              with the full counts of attacks and cases, and every fuzz target for a minute (hours)
   hostile  every attack of docs/HOSTILE.md against a release build, and what came of it in one table
              --long              with the full counts
+             --show              attack nothing, show what the last run left
              --document          write docs/HOSTILE.md
   tidy     the house rules
   guests   build every plugin under plugins/ and print where each component lies

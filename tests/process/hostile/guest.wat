@@ -89,8 +89,6 @@
       (loop $forever
         (memory.fill (i32.const 65536) (i32.const 1) (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 65536)))
         (br $forever))))
-    ;; 9: what EXTRA brought
-    (if (i32.eq (local.get $do) (i32.const 9)) (then (call $extra)))
 
     (i32.store8 (i32.const 64) (i32.const 0))
     (i32.store (i32.const 68) (local.get $inputs))

@@ -20,18 +20,16 @@ pub(crate) const HIDE: f64 = 6.0;
 pub(crate) const SEEK: f64 = 7.0;
 /// Fills all the memory that it gets, again and again.
 pub(crate) const FILL: f64 = 8.0;
-/// Does what was added to it.
-pub(crate) const EXTRA: f64 = 9.0;
 
 /// Values that one of its large frames keeps across its call.
 const KEPT: usize = 120;
 
 /// The guest.
 pub(crate) fn guest() -> Vec<u8> {
-    with("(func $extra)", 2)
+    with("", 2)
 }
 
-/// The guest with more in it, the function `$extra` among it, and so many pages of memory to begin with.
+/// The guest with more in it, and so many pages of memory to begin with.
 pub(crate) fn with(extra: &str, pages: u32) -> Vec<u8> {
     let text = include_str!("guest.wat").replace(";;EXTRA", &format!("{}\n{extra}", wide()));
     guests::guest(&text, pages)

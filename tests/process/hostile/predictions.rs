@@ -43,13 +43,17 @@ pub(super) fn ask(
     move |connection, number| label(connection.exchange(&requests[number as usize % 2]))
 }
 
-/// Asks for each of several misdeeds in turn.
-fn ask_each(siege: &Siege, misdeeds: &[&[f64]]) -> impl Fn(&mut Connection, u64) -> String + use<> {
+/// Asks for several misdeeds in turn, each of a model.
+fn ask_each(
+    siege: &Siege,
+    misdeeds: &[(&str, &[f64])],
+) -> impl Fn(&mut Connection, u64) -> String + use<> {
     let asks: Vec<_> = misdeeds
         .iter()
-        .map(|x| ask(siege, "chameleon", x))
+        .map(|(model, x)| ask(siege, model, x))
         .collect();
     move |connection, number| {
+        // Two in a row of each, one for each isolation.
         let at = number as usize / 2 % asks.len();
         asks[at](connection, number)
     }
@@ -59,29 +63,25 @@ fn ask_each(siege: &Siege, misdeeds: &[&[f64]]) -> impl Fn(&mut Connection, u64)
 fn a1_guests_that_never_end_are_stopped_at_their_deadline() {
     let mut siege = Siege::lay("a1", &[NO_BREAKER]);
     siege.arm(DEADLINE_MS, 64);
-    let attacks: [(&str, &[f64]); 3] = [
-        ("loops in predict", &[Misdeed::Loop.input()]),
-        (
-            "loops in its clean-up (post-return)",
-            &[Misdeed::LoopAfterwards.input()],
-        ),
-        (
-            "loops while it is handed its input (realloc)",
-            &[0.0; ELEMENTS_THAT_LOOP],
-        ),
-    ];
-    for (what, x) in attacks {
-        let shot = ask(&siege, "chameleon", x);
-        let attack = Attack {
+    let shot = ask_each(
+        &siege,
+        &[
+            ("chameleon", &[Misdeed::Loop.input()]),
+            ("chameleon", &[Misdeed::LoopAfterwards.input()]),
+            ("chameleon", &[0.0; ELEMENTS_THAT_LOOP]),
+        ],
+    );
+    siege.attack(
+        &Attack {
             id: "A1",
-            what,
-            times: [30, 10_000],
+            what: "loops in predict, in its clean-up (post-return) and while it is handed its input (realloc); its deadline is 50 ms",
+            times: [60, 10_000],
             must: &["504 deadline_exceeded"],
             may: &[BUSY],
             ..Attack::default()
-        };
-        siege.attack(&attack, shot);
-    }
+        },
+        shot,
+    );
 }
 
 #[test]
@@ -201,7 +201,6 @@ fn a3_a12_guests_that_take_memory_get_what_they_may_have_and_no_more() {
             may: &[BUSY],
             // Its tenant has half of the threads; a slot keeps some of it until it is used again.
             peak_mib: 4 * 128,
-            ..Attack::default()
         },
         fill,
     );
@@ -224,30 +223,25 @@ fn a3_a12_guests_that_take_memory_get_what_they_may_have_and_no_more() {
 fn a5_guests_that_use_up_their_stack_end_alone() {
     let mut siege = Siege::lay("a5", &[NO_BREAKER]);
     siege.arm(1_000, 64);
-    for (what, model, x) in [
-        (
-            "recurses without end",
-            "chameleon",
-            Misdeed::Recurse.input(),
-        ),
-        (
-            "recurses and calls the host at the stack's edge",
-            "chameleon",
-            Misdeed::RecurseLogging.input(),
-        ),
-        ("recurses in frames of a kilobyte", "guest", RECURSE_WIDE),
-    ] {
-        let shot = ask(&siege, model, &[x]);
-        let attack = Attack {
+    let shot = ask_each(
+        &siege,
+        &[
+            ("chameleon", &[Misdeed::Recurse.input()]),
+            ("chameleon", &[Misdeed::RecurseLogging.input()]),
+            ("guest", &[RECURSE_WIDE]),
+        ],
+    );
+    siege.attack(
+        &Attack {
             id: "A5",
-            what,
-            times: [200, 10_000],
+            what: "recurses without end: in small frames, in frames of a kilobyte, and calling the host at the stack's edge",
+            times: [600, 30_000],
             must: &["500 stack_overflow"],
             may: &[BUSY],
             ..Attack::default()
-        };
-        siege.attack(&attack, shot);
-    }
+        },
+        shot,
+    );
 }
 
 #[test]
@@ -270,8 +264,8 @@ fn a6_guests_that_lie_about_their_answer_break_their_contract_and_nothing_else()
         Misdeed::WrongLength,
     ]
     .map(|misdeed| [misdeed.input(), 1.0]);
-    let mut lies: Vec<&[f64]> = lies.iter().map(|x| &x[..]).collect();
-    lies.push(&[0.0; ELEMENTS_OUT_OF_MEMORY]);
+    let mut lies: Vec<(&str, &[f64])> = lies.iter().map(|x| ("chameleon", &x[..])).collect();
+    lies.push(("chameleon", &[0.0; ELEMENTS_OUT_OF_MEMORY]));
     let shot = ask_each(&siege, &lies);
     siege.attack(
         &Attack {
@@ -355,10 +349,7 @@ fn a7_a_version_that_always_traps_is_suspended_and_gets_another_chance() {
         },
     );
     // A trap in `start` never gets as far as a prediction.
-    let start = guests::with(
-        "(func $extra) (func $start (unreachable)) (start $start)",
-        2,
-    );
+    let start = guests::with("(func $start (unreachable)) (start $start)", 2);
     let client = siege.attacker.clone();
     siege.attack(
         &Attack {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foretell_tests::built;
 use foretell_tests::load::Latencies;
 use serde::Serialize;
 
@@ -58,6 +59,14 @@ impl Neighbour {
     }
 }
 
+/// A row, and against which build of the server it was got: `release`, or `debug` for one without optimisation.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    row: &'a Row,
+    build: String,
+}
+
 /// The file of one test's rows.
 #[derive(Debug)]
 pub(crate) struct Rows(File);
@@ -73,11 +82,20 @@ impl Rows {
 
     /// Writes one.
     pub(crate) fn add(&mut self, row: &Row) {
-        let line = serde_json::to_string(row).expect("rows are JSON");
+        let folder = built::server().parent().and_then(Path::file_name);
+        let build = folder.unwrap_or_default().to_string_lossy().into_owned();
+        let line = serde_json::to_string(&Line { row, build }).expect("rows are JSON");
         writeln!(self.0, "{line}").expect("the target folder can be written");
-        // Under a test runner, shown where the test fails or where it is asked for.
-        println!("{line}");
+        show(&line);
     }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the test runner captures it, and shows it where a test fails or where it is asked for"
+)]
+fn show(line: &str) {
+    println!("{line}");
 }
 
 /// Milliseconds, for rows.

@@ -19,7 +19,8 @@ const LOG_BYTES_OF_A_CALL: usize = 64 << 10;
 #[test]
 fn a8_logs_of_guests_are_capped_and_cannot_forge_lines() {
     let mut siege = Siege::lay("a8", &[]);
-    siege.arm(20_000, 64);
+    // Little memory: a kept instance grows with each call, and is thrown away when it gets no more.
+    siege.arm(20_000, 16);
     let thousands = if long() { 1_000.0 } else { 100.0 };
     for (what, times, x) in [
         (
@@ -45,7 +46,7 @@ fn a8_logs_of_guests_are_capped_and_cannot_forge_lines() {
                 what,
                 times,
                 must: &["200"],
-                may: &["503 overloaded"],
+                may: &["503 overloaded", "500 memory_limit"],
                 ..Attack::default()
             },
             shot,
@@ -76,10 +77,10 @@ fn a8_logs_of_guests_are_capped_and_cannot_forge_lines() {
 #[test]
 fn a10_what_one_tenant_leaves_in_an_instance_no_other_finds() {
     let mut siege = Siege::lay("a10", &[]);
-    siege.arm(1_000, 64);
+    siege.arm(1_000, 16);
     let seeker = siege.server.tenant("seeker");
     for (version, isolation) in [("1", "fresh"), ("2", "reuse")] {
-        let runtime = json!({"deadline_ms": 1_000, "memory_mib": 64, "isolation": isolation});
+        let runtime = json!({"deadline_ms": 1_000, "memory_mib": 16, "isolation": isolation});
         let parts = Parts::plugin(guests::guest()).runtime(runtime);
         seeker.push("guest", version, &parts).is(201);
     }
@@ -120,6 +121,7 @@ fn a10_what_one_tenant_leaves_in_an_instance_no_other_finds() {
             times: [500, 100_000],
             connections: 1,
             must: &["found nothing"],
+            may: &["500 memory_limit"],
             ..Attack::default()
         },
         |connection, number| {

@@ -10,7 +10,7 @@ use super::guests;
 
 /// Adds bombs to a guest that is otherwise sound, so that nothing but the bomb is a reason to refuse it.
 fn bomb(functions: &str) -> Vec<u8> {
-    guests::with(&format!("(func $extra)\n{functions}"), 2)
+    guests::with(functions, 2)
 }
 
 /// One function of so many loops.
@@ -68,10 +68,7 @@ pub(super) fn straight_line(additions: usize) -> Vec<u8> {
 pub(super) fn data(mebibytes: usize) -> Vec<u8> {
     let text = "a".repeat(mebibytes << 20);
     let pages = u32::try_from(mebibytes * 16).expect("a few mebibytes") + 4;
-    guests::with(
-        &format!("(func $extra) (data (i32.const 131072) \"{text}\")"),
-        pages,
-    )
+    guests::with(&format!("(data (i32.const 131072) \"{text}\")"), pages)
 }
 
 /// A table of so many elements to begin with.
@@ -79,10 +76,10 @@ pub(super) fn table(elements: usize) -> Vec<u8> {
     bomb(&format!("(table {elements} funcref)"))
 }
 
-/// Grows its table until it gets no more, when it is told to.
+/// Would grow its table until it gets no more.
 pub(super) fn growing_table() -> Vec<u8> {
     guests::with(
-        "(table $t 1 funcref) (func $extra
+        "(table $t 1 funcref) (func
           (loop $more (br_if $more (i32.ne (i32.const -1)
             (table.grow $t (ref.null func) (i32.const 10000)))))
           (unreachable))",

@@ -19,7 +19,7 @@ use super::{Row, Rows, guests};
 const AT_LEAST: u64 = 1_000;
 
 /// Between two of them: a neighbour with an ordinary load, not another attack.
-const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_micros(500);
 
 /// Failures of the neighbour after which it gives up: the attack has won.
 const MANY: usize = 20;
@@ -55,6 +55,8 @@ pub(crate) struct Siege {
     pub(crate) neighbour: Tenant,
     pub(crate) rows: Rows,
     pub(crate) folder: TempDir,
+    /// The neighbour on a quiet day.
+    quiet: Latencies,
     _turn: Turn,
 }
 
@@ -118,15 +120,17 @@ impl Siege {
         neighbour
             .push("honest", "1", &foretell_tests::guests::honest())
             .is(201);
-        let siege = Self {
+        let mut siege = Self {
             server,
             attacker,
             neighbour,
             rows: Rows::of(test),
             folder,
+            quiet: Latencies::default(),
             _turn: turn,
         };
-        siege.listen(|heard| heard < AT_LEAST);
+        siege.listen(|heard| heard < AT_LEAST / 10);
+        siege.quiet = siege.listen(|heard| heard < AT_LEAST).latencies;
         siege
     }
 
@@ -163,7 +167,9 @@ impl Siege {
         shot: impl Fn(&mut Connection, u64) -> String + Sync,
     ) -> &mut Self {
         let times = attack.times[usize::from(long())];
-        let quiet = self.listen(|heard| heard < AT_LEAST);
+        if long() {
+            self.quiet = self.listen(|heard| heard < AT_LEAST).latencies;
+        }
         self.server.forget_peak();
         let before = self.server.resident();
         let said_before = self.server.said().len();
@@ -219,7 +225,7 @@ impl Siege {
             answered_p99_ms: Some(ms(came.latencies.at(0.99))),
             came: came.counts,
             neighbour: Some(Neighbour::of(
-                &quiet.latencies,
+                &self.quiet,
                 &felt.latencies,
                 felt.failures.len() as u64,
             )),
