@@ -307,6 +307,10 @@ impl Runner for Engine {
         }
     }
 
+    fn refused(&self, tenant: &TenantId) {
+        self.lanes.strain(tenant);
+    }
+
     fn forget(&self, tenant: &TenantId, version: &VersionDigest) {
         self.versions.forget(&Key {
             tenant: tenant.clone(),

@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use foretell_types::TenantId;
+
 use self::queue::{Job, Limits, Queue};
 use crate::config::LaneConfig;
 use crate::cost::Expected;
@@ -114,6 +116,11 @@ impl Lanes {
         })
     }
 
+    /// Keeps a tenant to a short queue for a while, since it was refused elsewhere.
+    pub(crate) fn strain(&self, tenant: &TenantId) {
+        self.shared.lock().strain(tenant, Instant::now());
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.shared.lock().waiting
@@ -205,7 +212,7 @@ fn step_back() {
 mod tests {
     use std::sync::mpsc;
 
-    use foretell_types::{Digest, TenantId, VersionDigest};
+    use foretell_types::{Digest, VersionDigest};
 
     use super::*;
     use crate::cost::Kind;

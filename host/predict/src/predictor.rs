@@ -62,7 +62,13 @@ impl Predictor {
         mut payload: impl Payload,
     ) -> Result<Answer, PredictError> {
         let caller = self.identity.caller(call, &[Scope::Infer]).await?;
-        let admitted = self.gate.admit(caller)?;
+        let tenant = caller.tenant.clone();
+        let admitted = self.gate.admit(caller).inspect_err(|error| {
+            // As many as may be are under way, and more come: nothing of them should wait for long.
+            if matches!(error, PredictError::TenantBusy { .. }) {
+                self.runner.refused(&tenant);
+            }
+        })?;
         let body_bytes = payload.read(self.max_body_bytes).await?;
         let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
         let cache = self.cache.as_deref();

@@ -153,6 +153,10 @@ pub trait Runner: Send + Sync {
     /// Runs one prediction to its end; whatever the guest does, this returns within its deadline and a little.
     async fn run(&self, call: RunCall) -> RunOutcome;
 
+    /// Learns that a call of this tenant was refused before it came here, for want of a place: from now on, and until
+    /// nobody was refused for a while, what the tenant sends should wait for a short time or not at all.
+    fn refused(&self, _tenant: &TenantId) {}
+
     /// Forgets a version that is no longer stored.
     fn forget(&self, tenant: &TenantId, version: &VersionDigest);
 }

@@ -114,6 +114,14 @@ impl Queue {
         room
     }
 
+    /// A call of the tenant was refused before it came here. Of a tenant of which nothing is here, nothing has to be kept
+    /// short.
+    pub(super) fn strain(&mut self, tenant: &TenantId, now: Instant) {
+        if let Some(share) = self.tenants.get_mut(tenant) {
+            share.strained_until = Some(now + STRAIN);
+        }
+    }
+
     pub(super) fn push(&mut self, job: Job) {
         let Origin { tenant, version } = &*job.origin;
         self.waiting += 1;
@@ -292,5 +300,33 @@ mod tests {
         let share = &queue.tenants[&tenant];
         assert!(share.is_strained(now + STRAIN / 2));
         assert!(!share.is_strained(now + STRAIN));
+    }
+
+    #[test]
+    fn a_tenant_that_was_refused_elsewhere_is_kept_short_too() {
+        let limits = Limits {
+            waiting: 10_000,
+            per_tenant: 1,
+            for_long: 1,
+            for_unproven: 1,
+            cores: 1,
+            patience: Duration::from_secs(2),
+        };
+        let mut queue = Queue::default();
+        let (tenant, now) = (TenantId::parse("a").unwrap(), Instant::now());
+        for number in 0..20 {
+            assert!(queue.has_room(&limits, &tenant, SHORT.cost, now));
+            queue.push(Job {
+                number,
+                since: now,
+                expected: SHORT,
+                origin: origin("a", 1),
+                work: Box::new(|_| ()),
+            });
+        }
+        queue.strain(&tenant, now);
+        assert!(!queue.has_room(&limits, &tenant, SHORT.cost, now));
+        queue.strain(&TenantId::parse("b").unwrap(), now);
+        assert_eq!(queue.tenants.len(), 1, "of b nothing is here");
     }
 }
