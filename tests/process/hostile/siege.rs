@@ -57,6 +57,8 @@ pub(crate) struct Siege {
     pub(crate) folder: TempDir,
     /// The neighbour on a quiet day.
     quiet: Latencies,
+    /// So many attacks it has seen: what each leaves is named by it.
+    pub(crate) attacks: u32,
     _turn: Turn,
 }
 
@@ -127,6 +129,7 @@ impl Siege {
             rows: Rows::of(test),
             folder,
             quiet: Latencies::default(),
+            attacks: 0,
             _turn: turn,
         };
         siege.listen(|heard| heard < AT_LEAST / 10);
@@ -167,6 +170,7 @@ impl Siege {
         shot: impl Fn(&mut Connection, u64) -> String + Sync,
     ) -> &mut Self {
         let times = attack.times[usize::from(long())];
+        self.attacks += 1;
         if long() {
             self.quiet = self.listen(|heard| heard < AT_LEAST).latencies;
         }

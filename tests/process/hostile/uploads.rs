@@ -22,6 +22,7 @@ impl Siege {
     /// Uploads each again and again, each as a version of its own; any other answer than the one that is meant is named.
     fn upload(&mut self, attack: &Attack<'_>, uploads: &[Upload]) {
         let client = self.attacker.clone();
+        let model = format!("model-{}", self.attacks);
         let (must, may): (Vec<_>, Vec<_>) = uploads
             .iter()
             .map(|(.., meant)| *meant)
@@ -36,12 +37,8 @@ impl Siege {
         };
         self.attack(&attack, |_, number| {
             let (what, upload, meant) = &uploads[number as usize % uploads.len()];
-            let version = format!("{number}");
-            let found = upload_label(&client.push(
-                attack.id.to_lowercase().as_str(),
-                &version,
-                &Parts::plugin(upload.clone()),
-            ));
+            let parts = Parts::plugin(upload.clone());
+            let found = upload_label(&client.push(&model, &number.to_string(), &parts));
             if meant.split('|').any(|meant| meant == found) {
                 found
             } else {
