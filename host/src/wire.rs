@@ -63,6 +63,19 @@ impl House {
     /// # Errors
     /// [`StartError`]; nothing is left half made.
     pub async fn open(config: Config, folder: DataFolder) -> Result<Self, StartError> {
+        Self::open_with(config, folder, |engine| engine).await
+    }
+
+    /// The same with another runner of predictions in front of the engine, or instead of it; uploads go to the engine all
+    /// the same. For benches, which ask what the sandbox costs in an otherwise equal server.
+    ///
+    /// # Errors
+    /// As [`House::open`].
+    pub async fn open_with(
+        config: Config,
+        folder: DataFolder,
+        runner: impl FnOnce(Arc<dyn Runner>) -> Arc<dyn Runner>,
+    ) -> Result<Self, StartError> {
         let secrets = Secrets::of(folder.path())?;
         let stores = open_stores(&config, folder.path()).await?;
         let worker = worker_command(&config)?;
@@ -86,7 +99,7 @@ impl House {
             Clock::system(),
         ));
         let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
-        let runner: Arc<dyn Runner> = Arc::clone(&engine) as _;
+        let runner = runner(Arc::clone(&engine) as _);
         let predictor = Arc::new(Predictor::new(
             Arc::clone(&identity),
             Arc::clone(&registry),

@@ -46,7 +46,11 @@ cargo xtask <command>
              --document          write docs/HOSTILE.md
   tidy     the house rules
   guests   build every plugin under plugins/ and print where each component lies
-  bench    build what the benches need, run them, print the medians
+  bench    measure against goals and peers: rows and curves, all or those that are named; print them, keep them
+           under target/bench
+             --quick             short: for finding out whether the benches work
+             --rounds N          rounds of each comparison (default 7)
+             --document          write docs/BENCHMARKS.md and its plots from all results that are there
   fuzz     every fuzz target for a while (needs a nightly compiler)
              --seconds N         for each target (default 60)
              --target NAME       this one alone
@@ -76,7 +80,7 @@ fn run(args: &[String]) -> Result<()> {
             without_options(command, options).and_then(|()| guests::run(&Workspace::read()?))
         }
         "fuzz" => fuzz::run(&Workspace::read()?, &fuzz::Options::parse(options)?),
-        "bench" => without_options(command, options).and_then(|()| bench::run(&Workspace::read()?)),
+        "bench" => bench::run(&Workspace::read()?, &bench::Options::parse(options)?),
         "help" | "-h" | "--help" => {
             print!("{USAGE}");
             Ok(())

@@ -232,6 +232,22 @@ pub fn numbers(values: &[f64]) -> Tensor {
     Tensor::new(vec![values.len() as u32], Elements::Fp64(values.to_vec())).unwrap()
 }
 
+/// [`chameleon`] with so many bytes of code, about: functions that nobody calls, and that are compiled all the same.
+pub fn of_size(bytes: usize) -> Vec<u8> {
+    const STEPS: usize = 100;
+    // A constant of four bytes with its opcode, and an operation.
+    const BYTES: usize = 6;
+    let function = |number: usize| {
+        let step = |step: usize| format!(" i32.const {} i32.xor", (1 << 21) + number + step);
+        let steps: String = (0..STEPS).map(step).collect();
+        format!("(func (param i32) (result i32) local.get 0{steps})\n")
+    };
+    let code: String = (0..bytes.div_ceil(STEPS * BYTES)).map(function).collect();
+    let guest = include_str!("testkit/guest.wat");
+    let text = guest.replacen("(func $alloc", &format!("{code}  (func $alloc"), 1);
+    component(&module(&text, 2, &["LOG"]))
+}
+
 fn module(text: &str, pages: u32, parts: &[&str]) -> Vec<u8> {
     let honest = signature();
     let mut untrue = honest.clone();

@@ -34,6 +34,18 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "foretell-http",
         ],
     ),
+    // The whole server and its rooms for what is measured in process; the kernel and the SDK for the native twin.
+    (
+        "foretell-bench",
+        &[
+            "foretell",
+            "foretell-types",
+            "foretell-engine",
+            "foretell-http",
+            "foretell-sdk",
+            "forest",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
