@@ -24,8 +24,10 @@ use crate::grants::log::Origin;
 
 mod queue;
 
-/// How far lane threads stand behind the others: what runs in place is short, and should not wait for what is not.
-const NICER: i32 = 5;
+/// How far lane threads stand behind the others: what runs in place is short, and should not wait for what is not. One step
+/// and no more, for a step is a fifth less of a core that all want: further behind, a server that refuses as fast as it is
+/// asked has no time left for those that it let in.
+const NICER: i32 = 1;
 
 /// What a lane does; it is told how long it waited.
 type Work = Box<dyn FnOnce(Duration) + Send>;

@@ -51,7 +51,8 @@ pub(crate) fn store(
     );
     store.limiter(|state| &mut state.limits);
     store.set_hostcall_fuel(guest.result_bytes);
-    // The interface has no resources, so no handle is ever needed.
+    // The interface has no resources, so no handle is ever needed; and a snapshot does not hold any, so one that `load` kept
+    // would stand for nothing, or for another, in every instance.
     store.set_max_component_handles(0);
     store.epoch_deadline_callback(look_at_the_clock);
     store.set_epoch_deadline(1);

@@ -56,7 +56,8 @@ pub(super) fn take(
         Ok(Ok(snapshot)) => Ok(snapshot),
         Ok(Err(error)) => Err(cannot(&format!("{error:#}"))),
         Err(_) => Err(cannot(
-            "its state cannot be read; a memory needs room for one page more than `load` left it with",
+            "its state cannot be read; a memory needs room for two pages more than `load` left it with, and every core module \
+             with a memory or a mutable global needs an export",
         )),
     }
 }
