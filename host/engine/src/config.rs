@@ -313,7 +313,8 @@ pub struct StructureLimits {
     pub adapters: u64,
     /// Instances, of modules and of components. Default 64.
     pub instances: u64,
-    /// Linear memories. Default 8, which is also the most.
+    /// Linear memories. Default 1, which is also the most: the snapshotter reads all of them from one module of its own, and
+    /// that may have one, since multi-memory is off.
     pub memories: u64,
     /// Tables. Default 64, which is also the most.
     pub tables: u64,
@@ -361,7 +362,7 @@ impl Default for StructureLimits {
             components: 64,
             adapters: 1_000,
             instances: 64,
-            memories: 8,
+            memories: 1,
             tables: 64,
             table_elements: 100_000,
         }

@@ -13,7 +13,7 @@ use crate::config::EngineConfig;
 
 /// Core instances that one component may have: what admission allows, and the accessor that the snapshot adds.
 const CORE_INSTANCES: u32 = 65;
-/// Instances of the pool, at most: with 8 memories of 4 GiB each, more would not fit in 47 bits of address.
+/// Instances of the pool, at most: with a memory of 4 GiB each, that is 8 TiB of address space.
 const MAX_INSTANCES: u32 = 2_000;
 
 /// WebAssembly beyond the first version that a plugin may use.
@@ -78,7 +78,7 @@ fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str)
             threads + 1
         )));
     }
-    let memories = u32::try_from(config.structure.memories.min(8)).unwrap_or(8);
+    let memories = u32::try_from(config.structure.memories.min(1)).unwrap_or(1);
     let tables = u32::try_from(config.structure.tables.min(64)).unwrap_or(64);
     let bytes = |value: u64, what: &str| {
         usize::try_from(value).map_err(|_| {

@@ -54,14 +54,14 @@ impl Weight {
 
     /// How much there may be: what is configured, and what the system's limits leave.
     pub(crate) fn bound(config: &EngineConfig, system: &SystemLimits) -> Self {
-        let memories = u64::from(config.pool.instances) * config.structure.memories.min(8);
+        let memories = u64::from(config.pool.instances) * config.structure.memories.min(1);
         let taken = MAPS_OF_SERVER + memories * MAPS_OF_MEMORY;
         Self {
             versions: config.loaded.max_versions.max(1) as u64,
             bytes: config.loaded.max_bytes,
             // The other half is for connections.
             files: system.max_files / 2,
-            // Instances seldom have all the memories that they may: where they had, an eighth is still left.
+            // Where a large pool alone could take nearly all of them, an eighth is left all the same: it is seldom full.
             maps: system
                 .max_maps
                 .saturating_sub(taken)
@@ -143,8 +143,8 @@ mod tests {
     fn half_of_the_files_and_the_maps_that_instances_leave_are_for_versions() {
         let usual = bound(65_530, 8_192);
         assert_eq!(usual.files, 4_096);
-        assert_eq!(usual.maps, 65_530 - 4_096 - 256 * 8 * 4);
-        assert_eq!(bound(8_000, 8_192).maps, 1_000, "an eighth in any case");
+        assert_eq!(usual.maps, 65_530 - 4_096 - 256 * 4);
+        assert_eq!(bound(5_600, 8_192).maps, 700, "an eighth in any case");
         assert_eq!(bound(u64::MAX, u64::MAX).versions, 1_000);
     }
 

@@ -15,8 +15,8 @@ use super::steps::{Sandbox, Stop, refused};
 use crate::abi::v0_1::Plugin;
 use crate::state::CallState;
 
-/// What the snapshotter itself adds to a memory while it reads it: a page each time, twice for each of 8 memories.
-const READING_BYTES: u64 = 2 * 8 * 65_536;
+/// What the snapshotter itself adds to a memory while it reads it: a page each time, twice.
+const READING_BYTES: u64 = 2 * 65_536;
 
 /// Runs `load` in the component and takes the snapshot.
 pub(super) fn take(
