@@ -118,7 +118,7 @@ pub enum RunError {
         waited: Duration,
     },
     /// It cannot be run now: the compiled version could not be had, or the machine refuses what it needs.
-    #[error("the version cannot be run now: {cause}; try again in {} s", retry_after.as_secs().max(1))]
+    #[error("the version cannot be run now: {cause}; try again in {} s", whole_seconds(*retry_after))]
     Unavailable {
         /// Why.
         cause: String,
@@ -128,6 +128,12 @@ pub enum RunError {
     /// A defect of ours on the way of the call, for the log.
     #[error("the engine failed: {0}")]
     Internal(String),
+}
+
+/// Rounded up: whoever waits as long as it says is not sent away again.
+fn whole_seconds(time: Duration) -> u64 {
+    let begun = u64::from(time.subsec_nanos() > 0);
+    time.as_secs().saturating_add(begun).max(1)
 }
 
 impl RunError {
@@ -159,4 +165,21 @@ pub trait Runner: Send + Sync {
 
     /// Forgets a version that is no longer stored.
     fn forget(&self, tenant: &TenantId, version: &VersionDigest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_to_wait_is_rounded_up_to_whole_seconds() {
+        for (millis, said) in [(0, 1), (900, 1), (1_000, 1), (1_900, 2), (2_001, 3)] {
+            let error = RunError::Unavailable {
+                cause: "it is being compiled".into(),
+                retry_after: Duration::from_millis(millis),
+            };
+            let said = format!("try again in {said} s");
+            assert!(error.to_string().ends_with(&said), "{millis} ms: {error}");
+        }
+    }
 }
