@@ -11,7 +11,7 @@ use foretell_types::{Digest, Signature, TenantId};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use self::queue::Queue;
+use self::queue::{Place, Queue};
 use self::supervise::{Answer, Supervised};
 use crate::admission;
 use crate::config::{CompileLimits, EngineConfig, GuestLimits, StructureLimits};
@@ -127,6 +127,8 @@ impl Compiles {
         tenant: &TenantId,
         snapshot: &[u8],
     ) -> Result<Vec<u8>, CompileError> {
+        // Its turn first: those that wait in line hold neither a copy in memory nor one on the disk.
+        let place = self.queue.enter(tenant).await?;
         let (scratch, bytes) = (self.scratch.clone(), snapshot.to_vec());
         let (file, digest) = blocking(move || {
             let mut file = tempfile::NamedTempFile::new_in(scratch)?;
@@ -141,7 +143,7 @@ impl Compiles {
         let work = Work::Recompile {
             snapshot: Source::from(&part),
         };
-        let answer = self.work(tenant, work, &|_| ()).await?;
+        let answer = self.work_at(place, tenant, work, &|_| ()).await?;
         answer
             .code
             .ok_or_else(|| CompileError::Worker("it ended without an answer".into()))
@@ -154,6 +156,17 @@ impl Compiles {
         progress: &(dyn Fn(Step) + Send + Sync),
     ) -> Result<Answer, CompileError> {
         let place = self.queue.enter(tenant).await?;
+        self.work_at(place, tenant, work, progress).await
+    }
+
+    /// What is done once it is its turn.
+    async fn work_at(
+        &self,
+        place: Place,
+        tenant: &TenantId,
+        work: Work,
+        progress: &(dyn Fn(Step) + Send + Sync),
+    ) -> Result<Answer, CompileError> {
         let request = Request {
             work,
             compile: self.limits.clone(),

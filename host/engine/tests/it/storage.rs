@@ -364,3 +364,31 @@ async fn a_version_whose_compilation_has_to_wait_is_tried_again_soon() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_recompile_that_waits_for_its_turn_has_written_nothing_yet() {
+    let host = Host::with(|config| config.compile.workers = 1);
+    let version = host.push("acme", &testkit::echo()).await;
+    let code = version.blob(BlobKind::Code);
+    host.blobs.remove(&code).await.unwrap();
+    let (chameleon, artifact) = (testkit::chameleon(), LoadMisdeed::Loop.artifact());
+    let looping = host.prepare(&chameleon, &artifact, Vec::new());
+    let in_line = async |length| {
+        while host.engine.stats().compile_queue < length {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waiting = async {
+        in_line(1).await;
+        host.call(&version, &[0.0]).await
+    };
+    let looked = async {
+        in_line(2).await;
+        host.scratch_files()
+    };
+    tokio::select! {
+        _ = looping => panic!("it loops"),
+        _ = waiting => panic!("the only worker is taken"),
+        files = looked => assert_eq!(files, 0),
+    }
+}

@@ -75,7 +75,7 @@ impl Blobs for MemoryBlobs {
 pub(crate) struct Host {
     pub(crate) engine: Arc<Engine>,
     pub(crate) blobs: Arc<MemoryBlobs>,
-    _scratch: TempDir,
+    scratch: TempDir,
 }
 
 /// A stored version.
@@ -123,7 +123,7 @@ impl Host {
         Self {
             engine,
             blobs,
-            _scratch: scratch,
+            scratch: scratch,
         }
     }
 
@@ -186,6 +186,11 @@ impl Host {
             .await
             .unwrap();
         version
+    }
+
+    /// How many files lie in the scratch folder, by name.
+    pub(crate) fn scratch_files(&self) -> usize {
+        std::fs::read_dir(self.scratch.path()).unwrap().count()
     }
 
     /// Unloads a version, as its deletion does.
