@@ -292,7 +292,10 @@ pub struct StructureLimits {
     pub code_bytes: u64,
     /// Loops of one function. Default 2,048: the compiler is quadratic in them.
     pub loops: u64,
-    /// Locals times branches of one function. Default 4 million: the compiler is quadratic in them, too.
+    /// Blocks of one function within each other. Default 10,000: the compiler is quadratic in them, too.
+    pub nesting: u64,
+    /// Locals times branches of one function, with the values that its branches, blocks and calls carry. Default 2
+    /// million, about five seconds of the compiler, which is quadratic in them.
     pub locals_by_branches: u64,
     /// The same, summed over all functions. Default 64 million.
     pub total_locals_by_branches: u64,
@@ -333,6 +336,7 @@ impl StructureLimits {
             body_bytes: times(self.body_bytes),
             code_bytes: times(self.code_bytes),
             loops: times(self.loops),
+            nesting: times(self.nesting),
             locals_by_branches: times(self.locals_by_branches),
             total_locals_by_branches: times(self.total_locals_by_branches),
             branch_targets: times(self.branch_targets),
@@ -352,7 +356,8 @@ impl Default for StructureLimits {
             body_bytes: 1_000_000,
             code_bytes: 32 * MIB,
             loops: 2_048,
-            locals_by_branches: 4_000_000,
+            nesting: 10_000,
+            locals_by_branches: 2_000_000,
             total_locals_by_branches: 64_000_000,
             branch_targets: 65_536,
             globals: 1_000,

@@ -4,10 +4,13 @@
 //! it minutes and gigabytes. What is counted here is linear to count.
 
 use foretell_types::compile::{Refusal, RefusalCode};
-use wasmparser::{FunctionBody, KnownCustom, Name, Operator, Parser, Payload, TypeRef};
+use wasmparser::{FunctionBody, KnownCustom, Name, Parser, Payload, TypeRef};
 
+use self::body::{Body, Types};
 use super::{MAX_NAMED, damaged, shown};
 use crate::config::StructureLimits;
+
+mod body;
 
 /// # Errors
 /// Every limit that is passed, with what was found, what is allowed, and for a function which one.
@@ -48,6 +51,8 @@ struct Found {
     locals_by_branches: u64,
     /// Index that the next body of the current module has, imports counted.
     next_function: u64,
+    /// Of the current module.
+    types: Types,
     excesses: Vec<Excess>,
 }
 
@@ -70,6 +75,7 @@ impl Found {
             } => {
                 self.modules += 1;
                 self.next_function = 0;
+                self.types = Types::default();
             }
             // The upload itself is one, unless it is a core module.
             Payload::Version {
@@ -79,9 +85,15 @@ impl Found {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     self.declarations += 1;
-                    if matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)) {
+                    if let TypeRef::Func(index) | TypeRef::FuncExact(index) = import?.ty {
                         self.next_function += 1;
+                        self.types.function(index);
                     }
+                }
+            }
+            Payload::FunctionSection(functions) => {
+                for index in functions {
+                    self.types.function(index?);
                 }
             }
             Payload::MemorySection(memories) => {
@@ -107,7 +119,10 @@ impl Found {
             Payload::ComponentCanonicalSection(functions) => {
                 self.adapters += u64::from(functions.count())
             }
-            Payload::TypeSection(types) => self.declarations += u64::from(types.count()),
+            Payload::TypeSection(types) => {
+                self.declarations += u64::from(types.count());
+                self.types.declare(types)?;
+            }
             Payload::GlobalSection(globals) => self.globals += u64::from(globals.count()),
             Payload::ExportSection(exports) => self.declarations += u64::from(exports.count()),
             Payload::ElementSection(elements) => self.declarations += u64::from(elements.count()),
@@ -145,25 +160,21 @@ impl Found {
         body: &FunctionBody<'_>,
         limits: &StructureLimits,
     ) -> wasmparser::Result<()> {
-        let mut locals = 0_u64;
-        for group in body.get_locals_reader()? {
-            locals = locals.saturating_add(u64::from(group?.0));
-        }
-        let (mut loops, mut branches, mut targets_of_tables) = (0_u64, 0_u64, 0_u64);
-        for operator in body.get_operators_reader()? {
-            match operator? {
-                Operator::Loop { .. } => loops += 1,
-                Operator::If { .. } | Operator::Br { .. } | Operator::BrIf { .. } => branches += 1,
-                Operator::BrTable { targets } => targets_of_tables += u64::from(targets.len()) + 1,
-                _ => {}
-            }
-        }
-        branches += targets_of_tables;
+        let Body {
+            loops,
+            nesting,
+            targets_of_tables,
+            tangle,
+        } = Body::read(body, self.next_function, &self.types)?;
         let size = body.as_bytes().len() as u64;
-        let tangle = locals.saturating_mul(branches);
         for (limit, found, allowed) in [
             ("bytes of one function", size, limits.body_bytes),
             ("loops of one function", loops, limits.loops),
+            (
+                "blocks of one function within each other",
+                nesting,
+                limits.nesting,
+            ),
             (
                 "targets of the branch tables of one function",
                 targets_of_tables,
@@ -315,6 +326,44 @@ mod tests {
             found[0].contains("locals x branches of one function: 4002000 found"),
             "{}",
             found[0]
+        );
+    }
+
+    #[test]
+    fn the_values_that_branches_blocks_and_calls_carry_are_counted() {
+        let (values, drops) = ("i32.const 0 ".repeat(1_000), "drop ".repeat(1_000));
+        let wide = "i32 ".repeat(1_000);
+        let branches = "i32.const 0 br_if 0 ".repeat(2_001);
+        let many = |text: &str| text.repeat(2_001);
+        for inner in [
+            format!("block (type $wide) {branches} end"),
+            many("block (type $wide) end "),
+            many("loop (type $wide) end ").replacen("loop", "block", 1_000),
+            many("call $wide "),
+            many("i32.const 0 call_indirect (type $wide) "),
+        ] {
+            let found = refusals(&format!(
+                "(module (type $wide (func (param {wide}) (result {wide})))
+                   (import \"a\" \"b\" (func $wide (type $wide))) (table 1 funcref)
+                   (func {values} {inner} {drops}))"
+            ));
+            assert_eq!(found.len(), 1, "{found:?}");
+            let subject = "too_complex: locals x branches of one function: 200";
+            assert!(found[0].starts_with(subject), "{}", found[0]);
+        }
+    }
+
+    #[test]
+    fn blocks_within_each_other_are_bounded_and_those_beside_are_not() {
+        let nested = |blocks: usize| {
+            let (begins, ends) = ("block ".repeat(blocks), "end ".repeat(blocks));
+            refusals(&format!("(module (func {begins} {ends} {begins} {ends}))"))
+        };
+        assert_eq!(nested(10_000), [""; 0]);
+        let found = nested(10_001);
+        assert!(
+            found[0].contains("within each other: 10001 found"),
+            "{found:?}"
         );
     }
 

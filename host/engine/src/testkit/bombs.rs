@@ -24,7 +24,7 @@ impl Bomb {
 }
 
 /// Every shape.
-pub const BOMBS: [Bomb; 14] = [
+pub const BOMBS: [Bomb; 17] = [
     Bomb {
         name: "empty loops in one function",
         sizes: [200, 2_048, 1_000_000],
@@ -37,8 +37,23 @@ pub const BOMBS: [Bomb; 14] = [
     },
     Bomb {
         name: "as many locals as branches in one function",
-        sizes: [200, 1_990, 16_000],
+        sizes: [200, 1_400, 16_000],
         build: tangle,
+    },
+    Bomb {
+        name: "branches with many values",
+        sizes: [100, 1_990, 200_000],
+        build: branches_with_values,
+    },
+    Bomb {
+        name: "blocks with many values",
+        sizes: [100, 1_990, 200_000],
+        build: blocks_with_values,
+    },
+    Bomb {
+        name: "calls with many values",
+        sizes: [100, 1_990, 200_000],
+        build: calls_with_values,
     },
     Bomb {
         name: "tangled functions",
@@ -52,7 +67,7 @@ pub const BOMBS: [Bomb; 14] = [
     },
     Bomb {
         name: "nested blocks",
-        sizes: [1_000, 330_000, 1_000_000],
+        sizes: [1_000, 9_990, 1_000_000],
         build: blocks,
     },
     Bomb {
@@ -131,6 +146,32 @@ fn tangled(size: usize) -> String {
     function(&format!(
         "(local {locals}) loop {ifs} local.get 0 br_if 0 end"
     ))
+}
+
+/// As many values as WebAssembly lets a block have, on the stack before and after.
+fn valued(text: &str) -> Vec<u8> {
+    const VALUES: usize = 1_000;
+    let (values, drops) = ("i32.const 0 ".repeat(VALUES), "drop ".repeat(VALUES));
+    let values_type = "i32 ".repeat(VALUES);
+    with(&format!(
+        "(type $wide (func (param {values_type}) (result {values_type})))
+         (func $wide (type $wide) unreachable)
+         {}",
+        function(&format!("{values} {text} {drops}"))
+    ))
+}
+
+fn branches_with_values(size: usize) -> Vec<u8> {
+    let branches = "i32.const 0 br_if 0 ".repeat(size);
+    valued(&format!("block (type $wide) {branches} end"))
+}
+
+fn blocks_with_values(size: usize) -> Vec<u8> {
+    valued(&"block (type $wide) end ".repeat(size))
+}
+
+fn calls_with_values(size: usize) -> Vec<u8> {
+    valued(&"call $wide ".repeat(size))
 }
 
 fn tangle(size: usize) -> Vec<u8> {

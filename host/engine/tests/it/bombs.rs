@@ -108,6 +108,18 @@ fn locals_and_branches_are_bounded() {
 }
 
 #[test]
+fn values_of_branches_blocks_and_calls_are_bounded() {
+    check(
+        "values_of_branches_blocks_and_calls_are_bounded",
+        &[
+            "branches with many values",
+            "blocks with many values",
+            "calls with many values",
+        ],
+    );
+}
+
+#[test]
 fn tangled_functions_are_bounded_together() {
     check(
         "tangled_functions_are_bounded_together",
