@@ -123,7 +123,7 @@ impl Host {
         Self {
             engine,
             blobs,
-            scratch: scratch,
+            scratch,
         }
     }
 
