@@ -12,13 +12,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use foretell_types::TenantId;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// What one tenant leaves free even while it is alone: one in so many.
 const RESERVE: u64 = 8;
+/// How often one who waits looks again. It is not woken: predictions end by the ten thousand, and each would wake all who
+/// wait, to find that others were faster.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How much later each looks again for everyone who waits: however many do, they look a few ten thousand times a second.
+const FOR_EACH: Duration = Duration::from_micros(20);
 
 /// Memory of all guests of the server together.
 pub(crate) struct Budget {
@@ -28,8 +33,9 @@ pub(crate) struct Budget {
     part: u64,
     kept: Kept,
     tenants: Mutex<HashMap<TenantId, Weak<Share>>>,
+    /// Tenants that hold any.
+    holders: AtomicUsize,
     waiting: AtomicUsize,
-    freed: Notify,
     closed: AtomicBool,
 }
 
@@ -39,6 +45,15 @@ pub(crate) struct Kept {
     pub(crate) at_most: u64,
     /// Bytes that it is now. Asking takes a lock, so it is asked only where it may matter.
     pub(crate) now: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Which of the two has no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    /// What the tenant may have: only it can make room, by ending what it holds.
+    Part,
+    /// What the server has.
+    Server,
 }
 
 /// One tenant's part.
@@ -58,8 +73,8 @@ impl Budget {
             part: limit / 100 * u64::from(percent),
             kept,
             tenants: Mutex::default(),
+            holders: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
             closed: AtomicBool::new(false),
         })
     }
@@ -91,7 +106,6 @@ impl Budget {
     /// Ends what is under way, and lets nothing begin any more.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.freed.notify_waiters();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -112,11 +126,23 @@ impl fmt::Debug for Budget {
 impl Share {
     /// Takes bytes for an instance that may have `instance_limit` of them: whatever its tenant's part is, one instance
     /// always gets what its own limit allows, if the server has it.
-    pub(crate) fn take(&self, bytes: u64, instance_limit: u64) -> bool {
-        let mine = self.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
+    ///
+    /// # Errors
+    /// [`Exhausted`] if there is not so much; nothing is taken.
+    pub(crate) fn take(&self, bytes: u64, instance_limit: u64) -> Result<(), Exhausted> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        // Looked at before it is added: what will be refused must not look like a full server to others, for however short.
+        self.has(bytes, instance_limit)?;
+        let before = self.used.fetch_add(bytes, Ordering::SeqCst);
+        if before == 0 {
+            self.budget.holders.fetch_add(1, Ordering::SeqCst);
+        }
         let all = self.budget.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        let granted = self.grants(mine, all, instance_limit);
-        if !granted {
+        // Others may have looked at the same moment, and added since.
+        let granted = self.grants(before + bytes, all, self.others(1), instance_limit);
+        if granted.is_err() {
             self.give(bytes);
         }
         granted
@@ -129,53 +155,76 @@ impl Share {
 
     /// Gives bytes back.
     pub(crate) fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::SeqCst);
-        self.budget.used.fetch_sub(bytes, Ordering::SeqCst);
-        // Whoever waits has counted itself before it looked at what is used: one of the two sees the other.
-        if self.budget.waiting.load(Ordering::SeqCst) > 0 {
-            self.budget.freed.notify_waiters();
+        if bytes == 0 {
+            return;
         }
+        if self.used.fetch_sub(bytes, Ordering::SeqCst) == bytes {
+            self.budget.holders.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.budget.used.fetch_sub(bytes, Ordering::SeqCst);
     }
 
     /// Waits until an instance could take so many bytes, or until the patience ends. Nothing is taken: others may be
-    /// faster. `false` if the patience has ended.
+    /// faster. `false` if the patience has ended, or the budget is closed.
     pub(crate) async fn wait(&self, bytes: u64, instance_limit: u64, until: Instant) -> bool {
         let _waiting = Waiting::of(self);
         loop {
-            let mut freed = std::pin::pin!(self.budget.freed.notified());
-            freed.as_mut().enable();
-            let mine = self.used.load(Ordering::SeqCst).saturating_add(bytes);
-            let all = self.budget.used().saturating_add(bytes);
-            if self.grants(mine, all, instance_limit) {
-                return Instant::now() < until;
-            }
-            let too_late = tokio::time::timeout_at(until, freed).await.is_err();
-            if too_late || self.is_closed() {
+            let now = Instant::now();
+            if now >= until || self.is_closed() {
                 return false;
             }
+            if self.has(bytes, instance_limit).is_ok() {
+                return true;
+            }
+            let waiting = self.budget.waiting.load(Ordering::SeqCst);
+            let pause = LOOK_AGAIN + FOR_EACH * u32::try_from(waiting).unwrap_or(u32::MAX);
+            tokio::time::sleep_until(until.min(now + pause)).await;
         }
     }
 
-    /// Whether this tenant may have `mine` bytes where all together would have `all`.
-    fn grants(&self, mine: u64, all: u64, instance_limit: u64) -> bool {
+    /// Whether so many bytes could be taken now.
+    fn has(&self, bytes: u64, instance_limit: u64) -> Result<(), Exhausted> {
+        let mine = self.used.load(Ordering::SeqCst);
+        let others = self.others(usize::from(mine > 0));
+        let all = self.budget.used().saturating_add(bytes);
+        self.grants(mine.saturating_add(bytes), all, others, instance_limit)
+    }
+
+    /// How many others hold memory, where this tenant is counted so often. They are counted, because two sums that change one
+    /// after the other tell of others where there are none. The count lags behind only where a tenant goes from nothing to
+    /// something or back, when it is far from its part.
+    fn others(&self, itself: usize) -> usize {
+        let holders = self.budget.holders.load(Ordering::SeqCst);
+        holders.saturating_sub(itself)
+    }
+
+    /// Whether this tenant may have `mine` bytes where all together would have `all`, and so many others hold some.
+    fn grants(
+        &self,
+        mine: u64,
+        all: u64,
+        others: usize,
+        instance_limit: u64,
+    ) -> Result<(), Exhausted> {
         let budget = &self.budget;
-        if all > budget.limit || budget.is_closed() {
-            return false;
+        if budget.is_closed() {
+            return Err(Exhausted::Server);
         }
-        let kept = &budget.kept;
-        if all > budget.limit.saturating_sub(kept.at_most)
-            && all.saturating_add((kept.now)()) > budget.limit
-        {
-            return false;
-        }
-        let contested = all > mine
+        let contested = others > 0
             || budget.waiting.load(Ordering::SeqCst) > self.waiting.load(Ordering::SeqCst);
         let most = if contested {
             budget.part
         } else {
             budget.limit - budget.limit / RESERVE
         };
-        mine <= most.max(instance_limit)
+        // First, because a server with more room would help the tenant to nothing then.
+        if mine > most.max(instance_limit) {
+            return Err(Exhausted::Part);
+        }
+        let kept = &budget.kept;
+        let fits = all <= budget.limit.saturating_sub(kept.at_most)
+            || all.saturating_add((kept.now)()) <= budget.limit;
+        if fits { Ok(()) } else { Err(Exhausted::Server) }
     }
 }
 
@@ -195,8 +244,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.budget.waiting.fetch_sub(1, Ordering::SeqCst);
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-        // One who wants memory less may be what another of the remaining ones waits for.
-        self.0.budget.freed.notify_waiters();
     }
 }
 
@@ -223,21 +270,21 @@ mod tests {
     fn alone_a_tenant_takes_all_but_a_reserve_which_is_for_the_next() {
         let budget = of(800);
         let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
-        assert!(acme.take(700, 100));
-        assert!(!acme.take(1, 100), "the reserve");
-        assert!(bob.take(100, 100));
-        assert!(!bob.take(1, 100), "there is no more");
+        assert!(acme.take(700, 100).is_ok());
+        assert_eq!(acme.take(1, 100), Err(Exhausted::Part), "the reserve");
+        assert!(bob.take(100, 100).is_ok());
+        assert_eq!(bob.take(1, 100), Err(Exhausted::Server), "there is no more");
     }
 
     #[test]
     fn while_another_holds_memory_a_tenant_has_its_part_and_no_more() {
         let budget = of(800);
         let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
-        assert!(bob.take(10, 100));
-        assert!(acme.take(400, 100));
-        assert!(!acme.take(1, 100));
+        assert!(bob.take(10, 100).is_ok());
+        assert!(acme.take(400, 100).is_ok());
+        assert!(acme.take(1, 100).is_err());
         bob.give(10);
-        assert!(acme.take(300, 100), "alone again");
+        assert!(acme.take(300, 100).is_ok(), "alone again");
         assert_eq!(budget.used(), 700);
     }
 
@@ -245,9 +292,9 @@ mod tests {
     fn one_instance_gets_what_its_own_limit_allows_however_small_the_part() {
         let budget = of(800);
         let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
-        assert!(bob.take(10, 100));
-        assert!(acme.take(700, 700));
-        assert!(!acme.take(1, 700));
+        assert!(bob.take(10, 100).is_ok());
+        assert!(acme.take(700, 700).is_ok());
+        assert!(acme.take(1, 700).is_err());
     }
 
     #[test]
@@ -270,15 +317,15 @@ mod tests {
             now: Box::new(|| 400),
         };
         let acme = share(&Budget::new(800, 50, kept), "acme");
-        assert!(acme.take(400, 100));
-        assert!(!acme.take(1, 100));
+        assert!(acme.take(400, 100).is_ok());
+        assert!(acme.take(1, 100).is_err());
     }
 
     #[tokio::test]
     async fn a_closed_budget_gives_nothing_and_keeps_nobody_waiting() {
         let budget = of(800);
         let acme = share(&budget, "acme");
-        assert!(acme.take(800, 800));
+        assert!(acme.take(800, 800).is_ok());
         let far = Instant::now() + Duration::from_secs(60);
         let waiting = {
             let bob = share(&budget, "bob");
@@ -289,15 +336,69 @@ mod tests {
         }
         budget.close();
         assert!(!waiting.await.unwrap());
+        let late = share(&budget, "late");
+        let late = late.wait(200, 100, far);
+        let late = tokio::time::timeout(Duration::from_secs(20), late).await;
+        assert_eq!(late, Ok(false), "nor whoever comes afterwards");
         acme.give(800);
-        assert!(!acme.take(1, 100));
+        assert!(acme.take(1, 100).is_err());
+    }
+
+    #[test]
+    fn what_is_refused_to_one_tenant_is_not_missing_to_another_meanwhile() {
+        let budget = of(800);
+        let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
+        assert!(bob.take(10, 100).is_ok());
+        assert!(acme.take(400, 100).is_ok());
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    assert_eq!(acme.take(350, 350), Err(Exhausted::Part));
+                }
+            });
+            let refused = (0..200_000)
+                .filter(|_| {
+                    let granted = bob.take(50, 100).is_ok();
+                    if granted {
+                        bob.give(50);
+                    }
+                    !granted
+                })
+                .count();
+            over.store(true, Ordering::SeqCst);
+            assert_eq!(refused, 0);
+        });
+    }
+
+    #[test]
+    fn a_tenant_is_alone_also_while_several_of_its_instances_come_and_go() {
+        let budget = of(800);
+        let acme = share(&budget, "acme");
+        assert!(acme.take(600, 100).is_ok());
+        let come_and_go = || {
+            let comes = |_: &u32| {
+                let granted = acme.take(10, 100).is_ok();
+                if granted {
+                    acme.give(10);
+                }
+                !granted
+            };
+            (0..200_000).filter(comes).count()
+        };
+        std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(come_and_go));
+            assert_eq!(threads.map(|thread| thread.join().unwrap()), [0; 4]);
+        });
+        acme.give(600);
+        assert_eq!(budget.holders.load(Ordering::SeqCst), 0);
     }
 
     #[tokio::test]
-    async fn who_waits_is_woken_by_what_others_give_back() {
+    async fn who_waits_gets_what_others_give_back() {
         let budget = of(800);
         let (acme, bob) = (share(&budget, "acme"), share(&budget, "bob"));
-        assert!(acme.take(700, 100));
+        assert!(acme.take(700, 100).is_ok());
         let far = Instant::now() + Duration::from_secs(60);
         let waiting = {
             let bob = Arc::clone(&bob);
@@ -308,7 +409,7 @@ mod tests {
         }
         acme.give(50);
         assert!(
-            !acme.take(1, 100),
+            acme.take(1, 100).is_err(),
             "somebody waits, and this is beyond the part"
         );
         acme.give(50);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use foretell_types::run::{Isolation, RunError, RunLimits};
 use foretell_types::tensor::Tensor;
 
+use crate::budget::Exhausted;
 use crate::config::GuestLimits;
 use crate::error::{self, Fault};
 use crate::limits::Growth;
@@ -26,10 +27,12 @@ pub(crate) struct Host {
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// The server has no memory left for the instance: the guest has not begun.
+    /// There is no memory left for the instance: the guest has not begun.
     Starved {
         /// Bytes that it needs to begin.
         bytes: u64,
+        /// Who has no more.
+        exhausted: Exhausted,
     },
     /// The server stops, and has not let the guest end.
     Stopped,
@@ -47,15 +50,20 @@ impl Unanswered {
     /// As the caller of a prediction with these limits sees it.
     pub(crate) fn run_error(self, limits: &RunLimits) -> RunError {
         match self {
-            Self::Starved { .. } => Fault::PoolFull.run_error(limits),
+            Self::Starved { exhausted, .. } => Fault::PoolFull(exhausted).run_error(limits),
             Self::Stopped => stopped(),
             Self::Fault(fault) => fault.run_error(limits),
         }
     }
 
-    /// Whether another instance's end may be all that is missing.
-    const fn lacks_room(&self) -> bool {
-        matches!(self, Self::Starved { .. } | Self::Fault(Fault::PoolFull))
+    /// Who has no more room, where another instance's end may be all that is missing.
+    const fn exhausted(&self) -> Option<Exhausted> {
+        match self {
+            Self::Starved { exhausted, .. } | Self::Fault(Fault::PoolFull(exhausted)) => {
+                Some(*exhausted)
+            }
+            Self::Stopped | Self::Fault(_) => None,
+        }
     }
 }
 
@@ -85,7 +93,8 @@ pub(crate) fn predict(
     }
     // Warm instances hold memory and slots for calls that may never come; this one is here. Guests are pure, so it can
     // be run again.
-    if answer.as_ref().is_err_and(Unanswered::lacks_room) && loaded.idle.make_room() {
+    let exhausted = answer.as_ref().err().and_then(Unanswered::exhausted);
+    if exhausted.is_some_and(|exhausted| loaded.idle.make_room(exhausted)) {
         return contained(host, loaded, inputs, limits, deadline, loaded.idle.slot());
     }
     answer
@@ -143,7 +152,10 @@ fn fresh(
             slot,
         }),
         Err(error) => Err(match store.data().limits.growth() {
-            Growth::BeyondBudget { wanted } => Unanswered::Starved { bytes: wanted },
+            Growth::BeyondBudget { wanted, exhausted } => Unanswered::Starved {
+                bytes: wanted,
+                exhausted,
+            },
             growth => error::fault_at_start(&error, growth, memory_bytes).into(),
         }),
     }
@@ -154,20 +166,19 @@ fn answer(loaded: &Loaded, live: &mut Live, inputs: &[Tensor]) -> Result<Vec<Ten
         .plugin
         .predict(&mut live.store, &live.instance, inputs);
     let state = live.store.data_mut();
+    let growth = state.limits.growth();
     let answer = match result {
-        Ok(answer) => answer.map_err(Fault::Run),
-        Err(error) => Err(
-            match error::fault(&error, state.limits.growth(), live.memory_bytes) {
-                // A guest that panics says why in its log first.
-                Fault::Run(RunError::Trapped(trap)) => {
-                    Fault::Run(RunError::Trapped(match state.log.last_error() {
-                        Some(line) => format!("{trap}; it logged: {line}"),
-                        None => trap,
-                    }))
-                }
-                other => other,
-            },
-        ),
+        Ok(answer) => answer.map_err(|error| error::answered(error, growth)),
+        Err(error) => Err(match error::fault(&error, growth, live.memory_bytes) {
+            // A guest that panics says why in its log first.
+            Fault::Run(RunError::Trapped(trap)) => {
+                Fault::Run(RunError::Trapped(match state.log.last_error() {
+                    Some(line) => format!("{trap}; it logged: {line}"),
+                    None => trap,
+                }))
+            }
+            other => other,
+        }),
     };
     state.log.settle();
     answer

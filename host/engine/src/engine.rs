@@ -167,7 +167,7 @@ impl Engine {
         let result = job.predict(&self.host, budget, Some(slot));
         let compute = started.elapsed();
         match result {
-            Err(Unanswered::Starved { bytes }) => return Ran::Starved(job, bytes),
+            Err(Unanswered::Starved { bytes, .. }) => return Ran::Starved(job, bytes),
             // Guests are pure, so it can be run again.
             Err(Unanswered::Fault(Fault::Interrupted)) if budget < job.limits.deadline => {
                 let expected = job.loaded.cost.overran(job.bytes, compute);
@@ -192,7 +192,7 @@ impl Engine {
             let (started, cpu) = (Instant::now(), thread_cpu_time());
             let result = job.predict(&host, job.limits.deadline, None);
             let compute = started.elapsed();
-            let ran = if let Err(Unanswered::Starved { bytes }) = result {
+            let ran = if let Err(Unanswered::Starved { bytes, .. }) = result {
                 Ran::Starved(job, bytes)
             } else {
                 // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
@@ -299,7 +299,11 @@ impl Runner for Engine {
                 Ran::Starved(back, needs) => {
                     let share = &back.loaded.share;
                     if !share.wait(needs, back.limits.memory_bytes, patience).await {
-                        return overloaded(began.elapsed());
+                        return if share.is_closed() {
+                            failed(call::stopped(), began.elapsed())
+                        } else {
+                            overloaded(began.elapsed())
+                        };
                     }
                     job = back;
                 }

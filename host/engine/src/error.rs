@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::budget::Exhausted;
 use crate::limits::Growth;
 use foretell_types::run::{RunError, RunLimits};
 use thiserror::Error;
@@ -27,8 +28,8 @@ pub enum EngineError {
 pub(crate) enum Fault {
     /// Its time was up.
     Interrupted,
-    /// The server has no slot or no memory left.
-    PoolFull,
+    /// There is no slot or no memory left.
+    PoolFull(Exhausted),
     /// Anything else, as the caller will see it.
     Run(RunError),
 }
@@ -41,11 +42,20 @@ impl Fault {
                 deadline: limits.deadline,
             },
             // The slots stand in front of the pool, so this is a wait of no time that ends in "come again".
-            Self::PoolFull => RunError::Overloaded {
+            Self::PoolFull(_) => RunError::Overloaded {
                 waited: Duration::ZERO,
             },
             Self::Run(error) => error,
         }
+    }
+}
+
+/// Reads an error that a guest gave as its answer: one that was refused memory because there was none may say so in its own
+/// words, and is not to blame.
+pub(crate) fn answered(error: RunError, growth: Growth) -> Fault {
+    match growth {
+        Growth::BeyondBudget { exhausted, .. } => Fault::PoolFull(exhausted),
+        Growth::Granted | Growth::BeyondLimit => Fault::Run(error),
     }
 }
 
@@ -74,7 +84,8 @@ fn read(
         (Cause::Trap(Trap::Interrupt), _) => Fault::Interrupted,
         (Cause::Trap(Trap::StackOverflow), _) => Fault::Run(RunError::Stack),
         (_, Growth::BeyondLimit) => Fault::Run(RunError::Memory { limit_bytes }),
-        (_, Growth::BeyondBudget { .. }) | (Cause::PoolFull, Growth::Granted) => Fault::PoolFull,
+        (_, Growth::BeyondBudget { exhausted, .. }) => Fault::PoolFull(exhausted),
+        (Cause::PoolFull, Growth::Granted) => Fault::PoolFull(Exhausted::Server),
         (Cause::Trap(trap), Growth::Granted) => Fault::Run(if breaks_the_interface(trap) {
             RunError::Contract(named(trap))
         } else {
@@ -159,9 +170,12 @@ mod tests {
         assert_eq!(
             run(
                 Trap::UnreachableCodeReached.into(),
-                Growth::BeyondBudget { wanted: 1 }
+                Growth::BeyondBudget {
+                    wanted: 1,
+                    exhausted: Exhausted::Part,
+                }
             ),
-            Fault::PoolFull
+            Fault::PoolFull(Exhausted::Part)
         );
         assert_eq!(
             run(Trap::UnreachableCodeReached.into(), refused),
@@ -181,6 +195,22 @@ mod tests {
             run(wasmtime::Error::msg("invalid utf-8 sequence"), granted),
             Fault::Run(RunError::Contract("invalid utf-8 sequence".into()))
         );
+    }
+
+    #[test]
+    fn a_guest_that_found_no_memory_and_says_so_itself_is_not_to_blame() {
+        let failed = || RunError::Failed("no memory".into());
+        let growth = Growth::BeyondBudget {
+            wanted: 1,
+            exhausted: Exhausted::Server,
+        };
+        assert_eq!(
+            answered(failed(), growth),
+            Fault::PoolFull(Exhausted::Server)
+        );
+        for growth in [Growth::Granted, Growth::BeyondLimit] {
+            assert_eq!(answered(failed(), growth), Fault::Run(failed()));
+        }
     }
 
     #[test]

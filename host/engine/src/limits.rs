@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-use crate::budget::Share;
+use crate::budget::{Exhausted, Share};
 
 /// What became of a guest's wish for more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Growth {
     BeyondBudget {
         /// Bytes that it would have then, all together.
         wanted: u64,
+        /// Who has no more.
+        exhausted: Exhausted,
     },
 }
 
@@ -50,7 +52,8 @@ impl Limiter {
         }
     }
 
-    /// What became of the wishes since the last [`Limiter::begin`].
+    /// What became of the wishes since the last [`Limiter::begin`]: the first that was refused, for what a guest asks for
+    /// afterwards may be a consequence.
     pub(crate) const fn growth(&self) -> Growth {
         self.growth
     }
@@ -58,6 +61,13 @@ impl Limiter {
     /// Whether the server wants every guest to end.
     pub(crate) fn is_over(&self) -> bool {
         self.share.as_ref().is_some_and(|share| share.is_closed())
+    }
+
+    const fn refuse(&mut self, growth: Growth) -> bool {
+        if matches!(self.growth, Growth::Granted) {
+            self.growth = growth;
+        }
+        false
     }
 
     /// Begins a call: what an earlier one was refused is its own affair.
@@ -84,20 +94,16 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current) as u64;
         let wanted = self.memory_used.saturating_add(more);
-        self.growth =
-            if wanted > self.memory_bytes || maximum.is_some_and(|maximum| desired > maximum) {
-                Growth::BeyondLimit
-            } else if self
-                .share
-                .as_ref()
-                .is_some_and(|share| !share.take(more, self.memory_bytes))
-            {
-                Growth::BeyondBudget { wanted }
-            } else {
-                self.memory_used = wanted;
-                return Ok(true);
-            };
-        Ok(false)
+        if wanted > self.memory_bytes || maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(self.refuse(Growth::BeyondLimit));
+        }
+        if let Some(share) = &self.share
+            && let Err(exhausted) = share.take(more, self.memory_bytes)
+        {
+            return Ok(self.refuse(Growth::BeyondBudget { wanted, exhausted }));
+        }
+        self.memory_used = wanted;
+        Ok(true)
     }
 
     fn table_growing(
@@ -110,8 +116,7 @@ impl ResourceLimiter for Limiter {
             .table_used
             .saturating_add(desired.saturating_sub(current) as u64);
         if wanted > self.table_elements || maximum.is_some_and(|maximum| desired > maximum) {
-            self.growth = Growth::BeyondLimit;
-            return Ok(false);
+            return Ok(self.refuse(Growth::BeyondLimit));
         }
         self.table_used = wanted;
         Ok(true)
@@ -153,7 +158,14 @@ mod tests {
         assert!(first.memory_growing(0, 70, None).unwrap());
         assert!(second.memory_growing(0, 10, None).unwrap());
         assert!(!second.memory_growing(10, 40, None).unwrap());
-        assert_eq!(second.growth(), Growth::BeyondBudget { wanted: 40 });
+        let refused = Growth::BeyondBudget {
+            wanted: 40,
+            exhausted: Exhausted::Server,
+        };
+        assert_eq!(second.growth(), refused);
+        assert!(!second.memory_growing(10, 1_000, None).unwrap());
+        assert!(!second.table_growing(0, 1_000, None).unwrap());
+        assert_eq!(second.growth(), refused, "the first cause is the one");
         drop(first);
         assert!(second.memory_growing(10, 40, None).unwrap());
         drop(second);

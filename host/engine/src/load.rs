@@ -321,14 +321,15 @@ fn link(
     let memories = component
         .resources_required()
         .map_or(0, |required| required.num_memories);
+    let origin = Arc::new(Origin {
+        tenant: key.tenant.clone(),
+        version: key.version,
+    });
     Ok(Arc::new(Loaded {
-        origin: Arc::new(Origin {
-            tenant: key.tenant.clone(),
-            version: key.version,
-        }),
         plugin: Plugin::new(&component)?,
         cost: Cost::default(),
-        idle: Idle::new(slots),
+        idle: Idle::new(slots, Arc::clone(&origin)),
+        origin,
         wear: Wear::default(),
         share,
         weight: Weight::of(code.len(), memories),

@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
+use crate::budget::Exhausted;
 use crate::config::PoolConfig;
+use crate::grants::log::Origin;
 use crate::state::CallState;
 
 /// Instances that may still be made, and kept.
@@ -82,14 +84,15 @@ impl Slots {
         claim() || (self.sweep() && claim())
     }
 
-    /// Ends every warm instance, because a call needs what they hold. Whether there were any.
-    fn end_all(&self) -> bool {
+    /// Ends the warm instances of these versions, because a call needs what they hold. Whether there were any.
+    fn end_those(&self, concerned: impl Fn(&Origin) -> bool) -> bool {
         let keepers: Vec<_> = {
             let mut keepers = lock(&self.keepers);
             keepers.all.retain(|kept| kept.strong_count() > 0);
             keepers.all.iter().filter_map(Weak::upgrade).collect()
         };
-        let ended: u32 = keepers.iter().map(|kept| kept.clear(self)).sum();
+        let keepers = keepers.iter().filter(|kept| concerned(&kept.origin));
+        let ended: u32 = keepers.map(|kept| kept.clear(self)).sum();
         ended > 0
     }
 
@@ -107,7 +110,7 @@ impl Slots {
         };
         let mut swept = 0;
         for kept in keepers {
-            let stale = lock(&kept.0).last_used.elapsed() >= self.stale_after;
+            let stale = lock(&kept.waiting).last_used.elapsed() >= self.stale_after;
             if stale {
                 swept += kept.clear(self);
             }
@@ -134,7 +137,10 @@ pub(crate) struct Idle {
     kept: Arc<Kept>,
 }
 
-struct Kept(Mutex<Waiting>);
+struct Kept {
+    origin: Arc<Origin>,
+    waiting: Mutex<Waiting>,
+}
 
 struct Waiting {
     live: Vec<Live>,
@@ -142,11 +148,14 @@ struct Waiting {
 }
 
 impl Idle {
-    pub(crate) fn new(slots: Arc<Slots>) -> Self {
-        let kept = Arc::new(Kept(Mutex::new(Waiting {
-            live: Vec::new(),
-            last_used: Instant::now(),
-        })));
+    pub(crate) fn new(slots: Arc<Slots>, origin: Arc<Origin>) -> Self {
+        let kept = Arc::new(Kept {
+            origin,
+            waiting: Mutex::new(Waiting {
+                live: Vec::new(),
+                last_used: Instant::now(),
+            }),
+        });
         let mut keepers = lock(&slots.keepers);
         // Versions come and go; what is left of the gone ones goes whenever the list would grow.
         if keepers.all.len() == keepers.all.capacity() {
@@ -159,14 +168,19 @@ impl Idle {
 
     /// The one used last: its memory is the likeliest to be in the cache.
     pub(crate) fn take(&self) -> Option<Live> {
-        let live = lock(&self.kept.0).live.pop()?;
+        let live = lock(&self.kept.waiting).live.pop()?;
         self.slots.idle.fetch_sub(1, Ordering::Relaxed);
         Some(live)
     }
 
-    /// Ends the warm instances of every version. Whether there were any.
-    pub(crate) fn make_room(&self) -> bool {
-        self.slots.end_all()
+    /// Ends the warm instances of every version if the server has no more room, and of this tenant's if only its part is
+    /// used up. Whether there were any.
+    pub(crate) fn make_room(&self, exhausted: Exhausted) -> bool {
+        let tenant = &self.kept.origin.tenant;
+        self.slots.end_those(|origin| match exhausted {
+            Exhausted::Server => true,
+            Exhausted::Part => origin.tenant == *tenant,
+        })
     }
 
     /// A slot, if one is free.
@@ -178,7 +192,7 @@ impl Idle {
     pub(crate) fn put(&self, mut live: Live) {
         live.slot = live.slot.or_else(|| self.slots.try_acquire());
         if live.slot.is_some() && self.slots.may_idle() {
-            let mut waiting = lock(&self.kept.0);
+            let mut waiting = lock(&self.kept.waiting);
             waiting.last_used = Instant::now();
             waiting.live.push(live);
         }
@@ -194,7 +208,7 @@ impl Drop for Idle {
 impl Kept {
     /// Ends every waiting instance; says how many.
     fn clear(&self, slots: &Slots) -> u32 {
-        let waiting = std::mem::take(&mut lock(&self.0).live);
+        let waiting = std::mem::take(&mut lock(&self.waiting).live);
         let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         slots.idle.fetch_sub(count, Ordering::Relaxed);
         count

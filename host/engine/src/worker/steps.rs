@@ -306,7 +306,7 @@ impl Sandbox<'_> {
                     deadline.as_secs_f32()
                 ),
             },
-            Fault::PoolFull => Problem {
+            Fault::PoolFull(_) => Problem {
                 limit: false,
                 message: format!("{error:#}"),
             },
