@@ -116,7 +116,11 @@ impl Versions {
         let entry = match self.entries.get(&key) {
             Some(entry) => {
                 if let Some(loaded) = entry.cell.get() {
-                    entry.last_used.store(self.now(), Ordering::Relaxed);
+                    let now = self.now();
+                    // Written once in a millisecond: all cores read this line at every call.
+                    if entry.last_used.load(Ordering::Relaxed) != now {
+                        entry.last_used.store(now, Ordering::Relaxed);
+                    }
                     return Ok(Arc::clone(loaded));
                 }
                 Arc::clone(&entry)

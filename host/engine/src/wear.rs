@@ -125,8 +125,12 @@ impl Wear {
     /// Takes in what the end of an instance took.
     pub(crate) fn ended(&self, memory: Memory, took: Duration) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let cheapest = self.cheapest.load(Ordering::Relaxed).min(nanos);
-        self.cheapest.store(cheapest, Ordering::Relaxed);
+        let before = self.cheapest.load(Ordering::Relaxed);
+        let cheapest = before.min(nanos);
+        // Written seldom: all cores read this line at every call.
+        if cheapest < before {
+            self.cheapest.store(cheapest, Ordering::Relaxed);
+        }
         if took > CHEAP && nanos > cheapest.saturating_mul(DEAR) {
             self.dear(memory, nanos, nanos - cheapest);
         } else if self.count.load(Ordering::Relaxed) > 0 {

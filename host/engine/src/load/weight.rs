@@ -86,12 +86,13 @@ impl AddAssign for Weight {
     }
 }
 
+/// Down to nothing: what is taken off may have grown since it was counted, from a name to a loaded version.
 impl SubAssign for Weight {
     fn sub_assign(&mut self, other: Self) {
-        self.versions -= other.versions;
-        self.bytes -= other.bytes;
-        self.files -= other.files;
-        self.maps -= other.maps;
+        self.versions = self.versions.saturating_sub(other.versions);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+        self.files = self.files.saturating_sub(other.files);
+        self.maps = self.maps.saturating_sub(other.maps);
     }
 }
 
@@ -146,6 +147,13 @@ mod tests {
         assert_eq!(usual.maps, 65_530 - 4_096 - 256 * 4);
         assert_eq!(bound(5_600, 8_192).maps, 700, "an eighth in any case");
         assert_eq!(bound(u64::MAX, u64::MAX).versions, 1_000);
+    }
+
+    #[test]
+    fn what_weighs_more_than_was_counted_leaves_nothing() {
+        let mut total = Weight::of_a_name();
+        total -= Weight::of(1_000, 1);
+        assert_eq!(total, Weight::default());
     }
 
     #[test]
