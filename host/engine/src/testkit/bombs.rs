@@ -42,17 +42,17 @@ pub const BOMBS: [Bomb; 17] = [
     },
     Bomb {
         name: "branches with many values",
-        sizes: [100, 1_990, 200_000],
+        sizes: [20, 1_990, 200_000],
         build: branches_with_values,
     },
     Bomb {
         name: "blocks with many values",
-        sizes: [100, 1_990, 200_000],
+        sizes: [20, 1_990, 200_000],
         build: blocks_with_values,
     },
     Bomb {
         name: "calls with many values",
-        sizes: [100, 1_990, 200_000],
+        sizes: [5, 1_990, 200_000],
         build: calls_with_values,
     },
     Bomb {
