@@ -2,7 +2,7 @@
 
 use foretell_predict::ModelRef;
 use foretell_types::ErrorKind;
-use warp::{Filter, path};
+use warp::{Filter, Rejection, path};
 
 use super::{Group, Handled, get_only, handle, with};
 use crate::App;
@@ -30,42 +30,26 @@ pub(super) fn routes(app: &App) -> Group {
         .and(with(app))
         .then(|request, app| handle("/v2/models", request, move |request| models(app, request)));
 
-    let readiness = path!("models" / Segment / "ready")
-        .map(|model| (model, None))
-        .or(path!("models" / Segment / "versions" / Segment / "ready")
-            .map(|model, version| (model, Some(version))))
-        .unify()
-        .and(request())
-        .and(with(app))
-        .then(
-            |(model, version): (Segment, Option<Segment>), request, app| {
-                let template = match version {
-                    None => "/v2/models/{model}/ready",
-                    Some(_) => "/v2/models/{model}/versions/{version}/ready",
-                };
-                handle(template, request, move |request| {
-                    model_ready(app, request, model, version)
-                })
-            },
-        );
-    let described = path!("models" / Segment)
-        .map(|model| (model, None))
-        .or(path!("models" / Segment / "versions" / Segment)
-            .map(|model, version| (model, Some(version))))
-        .unify()
-        .and(request())
-        .and(with(app))
-        .then(
-            |(model, version): (Segment, Option<Segment>), request, app| {
-                let template = match version {
-                    None => "/v2/models/{model}",
-                    Some(_) => "/v2/models/{model}/versions/{version}",
-                };
-                handle(template, request, move |request| {
-                    metadata(app, request, model, version)
-                })
-            },
-        );
+    let readiness = of_model(
+        app,
+        path!("models" / Segment / "ready"),
+        path!("models" / Segment / "versions" / Segment / "ready"),
+        [
+            "/v2/models/{model}/ready",
+            "/v2/models/{model}/versions/{version}/ready",
+        ],
+        model_ready,
+    );
+    let described = of_model(
+        app,
+        path!("models" / Segment),
+        path!("models" / Segment / "versions" / Segment),
+        [
+            "/v2/models/{model}",
+            "/v2/models/{model}/versions/{version}",
+        ],
+        metadata,
+    );
 
     path("v2")
         .and(
@@ -81,6 +65,34 @@ pub(super) fn routes(app: &App) -> Group {
                 .unify()
                 .or(all)
                 .unify(),
+        )
+        .boxed()
+}
+
+/// A route of a model's active version and of each that is named, with the template of either.
+fn of_model<F>(
+    app: &App,
+    active: impl Filter<Extract = (Segment,), Error = Rejection> + Clone + Send + Sync + 'static,
+    named: impl Filter<Extract = (Segment, Segment), Error = Rejection> + Clone + Send + Sync + 'static,
+    templates: [&'static str; 2],
+    handler: impl Fn(App, Request, Segment, Option<Segment>) -> F + Copy + Send + Sync + 'static,
+) -> Group
+where
+    F: Future<Output = Handled> + Send + 'static,
+{
+    active
+        .map(|model| (model, None))
+        .or(named.map(|model, version| (model, Some(version))))
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            move |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = templates[usize::from(version.is_some())];
+                handle(template, request, move |request| {
+                    handler(app, request, model, version)
+                })
+            },
         )
         .boxed()
 }
