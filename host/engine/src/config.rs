@@ -7,6 +7,10 @@ use std::time::Duration;
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
+/// Linear memories of a plugin, at most: the snapshotter reads all of them from one module of its own, and that may have one,
+/// since multi-memory is off.
+pub(crate) const MEMORIES: u32 = 1;
+
 /// Bytes that a place keeps in any case: below it, each reset would give back pages that the next call needs.
 const LEAST_KEPT: u64 = 64 << 10;
 
@@ -316,9 +320,6 @@ pub struct StructureLimits {
     pub adapters: u64,
     /// Instances, of modules and of components. Default 64.
     pub instances: u64,
-    /// Linear memories. Default 1, which is also the most: the snapshotter reads all of them from one module of its own, and
-    /// that may have one, since multi-memory is off.
-    pub memories: u64,
     /// Tables. Default 64, which is also the most.
     pub tables: u64,
     /// Elements that the tables begin with, all together. Default 100,000.
@@ -367,7 +368,6 @@ impl Default for StructureLimits {
             components: 64,
             adapters: 1_000,
             instances: 64,
-            memories: 1,
             tables: 64,
             table_elements: 100_000,
         }

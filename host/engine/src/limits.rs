@@ -85,7 +85,7 @@ impl Drop for Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    // Sums, because a component may hold several memories.
+    // Sums, so that the limit is the store's, however its memories are counted at admission.
     fn memory_growing(
         &mut self,
         current: usize,

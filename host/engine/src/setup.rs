@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use wasmtime::{Config, Enabled, OptLevel, PoolingAllocationConfig, WasmFeatures};
 
 use crate::EngineError;
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, MEMORIES};
 
 /// Core instances that one component may have: what admission allows, and the accessor that the snapshot adds.
 const CORE_INSTANCES: u32 = 65;
@@ -78,7 +78,6 @@ fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str)
             threads + 1
         )));
     }
-    let memories = u32::try_from(config.structure.memories.min(1)).unwrap_or(1);
     let tables = u32::try_from(config.structure.tables.min(64)).unwrap_or(64);
     let bytes = |value: u64, what: &str| {
         usize::try_from(value).map_err(|_| {
@@ -90,11 +89,11 @@ fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str)
     // are counted by `pool::Slots`. It costs address space only.
     pool.total_component_instances(slots)
         .total_core_instances(slots * CORE_INSTANCES)
-        .total_memories(slots * memories)
+        .total_memories(slots * MEMORIES)
         .total_tables(slots * tables)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(memories)
-        .max_memories_per_module(memories)
+        .max_memories_per_component(MEMORIES)
+        .max_memories_per_module(MEMORIES)
         .max_tables_per_component(tables)
         .max_tables_per_module(tables)
         // Ceilings only, nothing is reserved: above what the structure limits let through (a function whose address is

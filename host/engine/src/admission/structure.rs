@@ -8,7 +8,7 @@ use wasmparser::{FunctionBody, KnownCustom, Name, Parser, Payload, TypeRef};
 
 use self::body::{Body, Types};
 use super::{MAX_NAMED, damaged, shown};
-use crate::config::StructureLimits;
+use crate::config::{MEMORIES, StructureLimits};
 
 mod body;
 
@@ -252,7 +252,7 @@ impl Found {
                 limits.custom_bytes,
             ),
             ("instances", self.instances, limits.instances),
-            ("memories", self.memories, limits.memories),
+            ("memories", self.memories, MEMORIES.into()),
             ("tables", self.tables, limits.tables),
             ("table elements", self.table_elements, limits.table_elements),
         ];

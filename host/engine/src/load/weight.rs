@@ -7,7 +7,7 @@ use std::ops::{AddAssign, SubAssign};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, MEMORIES};
 
 /// Mappings that one loaded version has: headers, code, read-only data and what follows it, each with a protection of its
 /// own, and one more where the kernel cannot join it with its neighbour.
@@ -54,7 +54,7 @@ impl Weight {
 
     /// How much there may be: what is configured, and what the system's limits leave.
     pub(crate) fn bound(config: &EngineConfig, system: &SystemLimits) -> Self {
-        let memories = u64::from(config.pool.instances) * config.structure.memories.min(1);
+        let memories = u64::from(config.pool.instances) * u64::from(MEMORIES);
         let taken = MAPS_OF_SERVER + memories * MAPS_OF_MEMORY;
         Self {
             versions: config.loaded.max_versions.max(1) as u64,
