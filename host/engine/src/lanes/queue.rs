@@ -259,44 +259,50 @@ mod tests {
     use super::super::tests::{SHORT, expected, origin};
     use super::*;
 
+    const LIMITS: Limits = Limits {
+        waiting: 10_000,
+        per_tenant: 1,
+        for_long: 1,
+        for_unproven: 1,
+        cores: 1,
+        patience: Duration::from_secs(2),
+    };
+
+    /// A short job of tenant `a`.
+    fn job(number: u64, since: Instant) -> Job {
+        Job {
+            number,
+            since,
+            expected: SHORT,
+            origin: origin("a", 1),
+            work: Box::new(|_| ()),
+        }
+    }
+
     #[test]
     fn what_would_wait_too_long_is_refused_and_its_tenant_kept_short_for_a_while() {
-        let limits = Limits {
-            waiting: 10_000,
-            per_tenant: 1,
-            for_long: 1,
-            for_unproven: 1,
-            cores: 1,
-            patience: Duration::from_secs(2),
-        };
         let mut queue = Queue::default();
         let (tenant, now) = (TenantId::parse("a").unwrap(), Instant::now());
         let cost = SHORT.cost;
         let mut waits = 0;
-        while queue.has_room(&limits, &tenant, cost, now) {
-            queue.push(Job {
-                number: waits,
-                since: now,
-                expected: SHORT,
-                origin: origin("a", 1),
-                work: Box::new(|_| ()),
-            });
+        while queue.has_room(&LIMITS, &tenant, cost, now) {
+            queue.push(job(waits, now));
             waits += 1;
         }
         assert_eq!(waits, 201, "a burst of 200 ms, and the one behind it");
         for number in 0..191 {
             assert!(
-                !queue.has_room(&limits, &tenant, cost, now),
+                !queue.has_room(&LIMITS, &tenant, cost, now),
                 "strained, and {} ms wait",
                 201 - number
             );
             queue.withdraw(number).unwrap();
         }
-        assert!(queue.has_room(&limits, &tenant, cost, now));
+        assert!(queue.has_room(&LIMITS, &tenant, cost, now));
         let slow = expected(Kind::Short, 50).cost;
-        assert!(queue.has_room(&limits, &tenant, slow, now));
+        assert!(queue.has_room(&LIMITS, &tenant, slow, now));
         let neighbour = TenantId::parse("b").unwrap();
-        assert!(queue.has_room(&limits, &neighbour, cost, now));
+        assert!(queue.has_room(&LIMITS, &neighbour, cost, now));
         let share = &queue.tenants[&tenant];
         assert!(share.is_strained(now + STRAIN / 2));
         assert!(!share.is_strained(now + STRAIN));
@@ -304,28 +310,14 @@ mod tests {
 
     #[test]
     fn a_tenant_that_was_refused_elsewhere_is_kept_short_too() {
-        let limits = Limits {
-            waiting: 10_000,
-            per_tenant: 1,
-            for_long: 1,
-            for_unproven: 1,
-            cores: 1,
-            patience: Duration::from_secs(2),
-        };
         let mut queue = Queue::default();
         let (tenant, now) = (TenantId::parse("a").unwrap(), Instant::now());
         for number in 0..20 {
-            assert!(queue.has_room(&limits, &tenant, SHORT.cost, now));
-            queue.push(Job {
-                number,
-                since: now,
-                expected: SHORT,
-                origin: origin("a", 1),
-                work: Box::new(|_| ()),
-            });
+            assert!(queue.has_room(&LIMITS, &tenant, SHORT.cost, now));
+            queue.push(job(number, now));
         }
         queue.strain(&tenant, now);
-        assert!(!queue.has_room(&limits, &tenant, SHORT.cost, now));
+        assert!(!queue.has_room(&LIMITS, &tenant, SHORT.cost, now));
         queue.strain(&TenantId::parse("b").unwrap(), now);
         assert_eq!(queue.tenants.len(), 1, "of b nothing is here");
     }
