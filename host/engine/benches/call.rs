@@ -10,55 +10,19 @@
 )]
 
 use std::hint::black_box;
-use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use criterion::{
     BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
 };
-use foretell_engine::testkit::{self, Misdeed, Probe};
+use foretell_engine::testkit::{self, Misdeed, Probe, Stored};
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner};
-use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
 use foretell_types::compile::{Part, Upload};
 use foretell_types::run::{Isolation, RunCall, RunLimits};
 use foretell_types::signature::{Checked, NamedTensor, Signature};
 use foretell_types::tensor::Tensor;
 use foretell_types::{Digest, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
-
-/// Two blobs: all that one version needs.
-struct Stored {
-    snapshot: Vec<u8>,
-    code: Vec<u8>,
-}
-
-#[async_trait]
-impl Blobs for Stored {
-    async fn put(&self, _: &BlobId, _: Vec<u8>) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn put_file(&self, _: &BlobId, _: &Path) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, BlobError> {
-        Ok(match id.kind {
-            BlobKind::Snapshot => Some(self.snapshot.clone()),
-            BlobKind::Code => Some(self.code.clone()),
-            BlobKind::Plugin | BlobKind::Artifact => None,
-        })
-    }
-
-    async fn remove(&self, _: &BlobId) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn list(&self, _: &TenantId) -> Result<Vec<BlobId>, BlobError> {
-        Ok(Vec::new())
-    }
-}
 
 /// A version that is loaded, and an input for it.
 struct Bench {

@@ -13,6 +13,7 @@ pub mod bombs;
 pub mod gauntlet;
 mod image;
 mod probe;
+mod stored;
 
 use foretell_types::compile::Refusal;
 use foretell_types::signature::{Example, Input, Output, Promises, Role, Signature};
@@ -20,6 +21,7 @@ use foretell_types::tensor::{Datatype, Elements, Tensor};
 
 use self::image::Image;
 pub use self::probe::Probe;
+pub use self::stored::Stored;
 use crate::admission::world_of_this_server;
 use crate::config::StructureLimits;
 

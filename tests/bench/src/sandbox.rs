@@ -4,10 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use async_trait::async_trait;
-use foretell_engine::testkit::Probe;
+use foretell_engine::testkit::{Probe, Stored};
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner};
-use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
 use foretell_types::compile::{Part, Upload};
 use foretell_types::run::{Isolation, RunCall, RunLimits};
 use foretell_types::signature::{Checked, NamedTensor, Signature};
@@ -27,13 +25,6 @@ pub(crate) struct Sandbox {
     version: VersionDigest,
     folder: tempfile::TempDir,
     worker: Vec<std::ffi::OsString>,
-}
-
-/// Two blobs: all that one version needs.
-#[derive(Default)]
-struct Stored {
-    snapshot: Vec<u8>,
-    code: Vec<u8>,
 }
 
 impl Sandbox {
@@ -142,31 +133,4 @@ fn engine(
 ) -> Result<Arc<Engine>> {
     let config = EngineConfig::new(worker.to_vec(), [7; 32], scratch.to_owned());
     Ok(Engine::new(config, stored)?)
-}
-
-#[async_trait]
-impl Blobs for Stored {
-    async fn put(&self, _: &BlobId, _: Vec<u8>) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn put_file(&self, _: &BlobId, _: &Path) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn get(&self, id: &BlobId) -> Result<Option<Vec<u8>>, BlobError> {
-        Ok(match id.kind {
-            BlobKind::Snapshot => Some(self.snapshot.clone()),
-            BlobKind::Code => Some(self.code.clone()),
-            BlobKind::Plugin | BlobKind::Artifact => None,
-        })
-    }
-
-    async fn remove(&self, _: &BlobId) -> Result<(), BlobError> {
-        Ok(())
-    }
-
-    async fn list(&self, _: &TenantId) -> Result<Vec<BlobId>, BlobError> {
-        Ok(Vec::new())
-    }
 }

@@ -36,6 +36,18 @@ pub(crate) struct Version<'a> {
     pub(crate) runtime: Value,
 }
 
+impl<'a> Version<'a> {
+    /// A forest, by the plugin that the rows run.
+    pub(crate) fn forest(bench: &'a Bench, artifact: &'a [u8], runtime: Value) -> Self {
+        Self {
+            model: "forest",
+            plugin: &bench.plugin,
+            artifact,
+            runtime,
+        }
+    }
+}
+
 impl Site {
     /// Foretell, with this environment besides.
     pub(crate) fn foretell(bench: &Bench, environment: &[(&str, &str)]) -> Result<Self> {

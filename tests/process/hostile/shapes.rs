@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use foretell_engine::testkit::gauntlet::leb128;
 
 use super::guests;
 
@@ -102,9 +103,9 @@ pub(super) fn importing(interface: &str) -> Vec<u8> {
 
 /// Bytes with a custom section at the end.
 pub(super) fn with_section(mut wasm: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
-    let name_length = leb(name.len());
+    let name_length = leb128(name.len());
     wasm.push(0);
-    wasm.extend(leb(name_length.len() + name.len() + content.len()));
+    wasm.extend(leb128(name_length.len() + name.len() + content.len()));
     wasm.extend(name_length);
     wasm.extend(name.bytes());
     wasm.extend(content);
@@ -128,18 +129,4 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).expect("memory takes it");
     encoder.finish().expect("memory takes it")
-}
-
-/// A number as WebAssembly writes it.
-fn leb(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
 }

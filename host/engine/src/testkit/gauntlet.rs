@@ -119,7 +119,8 @@ fn top_level(component: &[u8], is_one: impl Fn(&Payload<'_>) -> bool) -> u32 {
     count
 }
 
-fn leb128(mut value: usize) -> Vec<u8> {
+/// A number as WebAssembly writes it.
+pub fn leb128(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let low = (value & 0x7f) as u8;

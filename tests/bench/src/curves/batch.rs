@@ -18,12 +18,7 @@ pub(crate) const CURVE: Sweep = Sweep {
 fn run(bench: &Bench, drawing: &mut Drawing) -> Result<()> {
     let forest = Forest::grow(USUAL);
     let site = Site::foretell(bench, &[])?;
-    site.push(&Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({}),
-    })?;
+    site.push(&Version::forest(bench, &forest.artifact, json!({})))?;
     for size in drawing.points(&[1, 8, 64, 512, 4_096, 10_000]) {
         if !drawing.has_time_for(size) {
             break;

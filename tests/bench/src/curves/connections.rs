@@ -23,12 +23,7 @@ const RATE: f64 = 2_000.0;
 fn run(bench: &Bench, drawing: &mut Drawing) -> Result<()> {
     let forest = Forest::grow(USUAL);
     let site = Site::foretell(bench, &[("FORETELL_SERVER__MAX_CONNECTIONS", "20000")])?;
-    site.push(&Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({}),
-    })?;
+    site.push(&Version::forest(bench, &forest.artifact, json!({})))?;
     let request = site.keyed(infer("forest", &forest.rows(1)));
     let mut base = None;
     for connections in drawing.points(&[ACTIVE, 100, 1_000, 4_000, 10_000]) {

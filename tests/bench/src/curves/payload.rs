@@ -31,12 +31,11 @@ fn run(bench: &Bench, drawing: &mut Drawing) -> Result<()> {
         }
         // A server for each, as its largest memory is kept count of from its start.
         let site = Site::foretell(bench, &[("FORETELL_PREDICTIONS__MAX_BODY", "64MiB")])?;
-        site.push(&Version {
-            model: "forest",
-            plugin: &bench.plugin,
-            artifact: &forest.artifact,
-            runtime: json!({"max_rows": 1_000_000, "deadline_ms": 10_000}),
-        })?;
+        site.push(&Version::forest(
+            bench,
+            &forest.artifact,
+            json!({"max_rows": 1_000_000, "deadline_ms": 10_000}),
+        ))?;
         let request = site.keyed(infer("forest", &forest.rows((size / ROW_BYTES).max(1))));
         let bytes = request.body.len() as f64;
         let before = site.server.peak_bytes() as f64;

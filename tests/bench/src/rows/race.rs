@@ -5,7 +5,7 @@ use foretell_bench::figure::Unit;
 use foretell_bench::http::Request;
 use foretell_bench::load::{Outcome, Pace, Plan};
 use foretell_bench::pairs::{median, paired};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Findings;
 use crate::bench::Bench;
@@ -95,7 +95,7 @@ pub(crate) fn race(bench: &Bench, a: &Side<'_>, b: &Side<'_>) -> Result<Findings
 }
 
 /// A server of ours with a model, ready to be asked for one row at a time, and known to answer what it should.
-pub(crate) fn one_row<'a>(
+fn one_row<'a>(
     site: &'a Site,
     name: &'a str,
     version: &Version<'_>,
@@ -115,6 +115,20 @@ pub(crate) fn one_row<'a>(
     })
 }
 
+/// The same for a forest of ours, whose answers its trees tell.
+pub(crate) fn one_row_of<'a>(
+    bench: &Bench,
+    site: &'a Site,
+    name: &'a str,
+    forest: &Forest,
+    runtime: Value,
+) -> Result<Side<'a>> {
+    let rows = forest.rows(ROWS);
+    let expected: Vec<f64> = rows.iter().map(|row| forest.probability(row)).collect();
+    let version = Version::forest(bench, &forest.artifact, runtime);
+    one_row(site, name, &version, &rows, &expected)
+}
+
 /// Foretell against its native twin: one row over JSON.
 pub(crate) fn against_twin(bench: &Bench, isolation: &str) -> Result<Findings> {
     let forest = Forest::grow(USUAL);
@@ -122,16 +136,9 @@ pub(crate) fn against_twin(bench: &Bench, isolation: &str) -> Result<Findings> {
         Site::foretell(bench, &[])?,
         Site::twin(bench, &forest.artifact)?,
     );
-    let rows = forest.rows(ROWS);
-    let expected: Vec<f64> = rows.iter().map(|row| forest.probability(row)).collect();
-    let version = Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({"isolation": isolation}),
-    };
-    let a = one_row(&ours, "Foretell", &version, &rows, &expected)?;
-    let b = one_row(&twin, "native twin", &version, &rows, &expected)?;
+    let runtime = json!({"isolation": isolation});
+    let a = one_row_of(bench, &ours, "Foretell", &forest, runtime.clone())?;
+    let b = one_row_of(bench, &twin, "native twin", &forest, runtime)?;
     Ok(race(bench, &a, &b)?.note(format!(
         "V2 inference over JSON, {CONNECTIONS} connections, 100 trees of depth 6, one row of 30; both sides are the same \
          server but for the runner."
@@ -149,12 +156,7 @@ pub(crate) fn against_peer(
     };
     let exported = peers.exported("sklearn")?;
     let ours = Site::foretell(bench, &[])?;
-    let version = Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &exported.artifact,
-        runtime: json!({}),
-    };
+    let version = Version::forest(bench, &exported.artifact, json!({}));
     let a = one_row(
         &ours,
         "Foretell",

@@ -3,11 +3,11 @@ use foretell_bench::figure::{Bar, Goal, Unit};
 use foretell_bench::http::Request;
 use serde_json::json;
 
-use super::race::{CONNECTIONS, RATIO, ROWS, Side, one_row, race};
+use super::race::{CONNECTIONS, RATIO, ROWS, Side, one_row_of, race};
 use super::{Findings, Row};
 use crate::bench::Bench;
 use crate::forests::{Forest, USUAL};
-use crate::site::{Site, Version};
+use crate::site::Site;
 
 pub(crate) const ROW: Row = Row {
     id: "11",
@@ -25,15 +25,7 @@ pub(crate) const ROW: Row = Row {
 fn run(bench: &Bench) -> Result<Findings> {
     let forest = Forest::grow(USUAL);
     let site = Site::foretell(bench, &[("CACHE_ENABLED", "true")])?;
-    let version = Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({}),
-    };
-    let rows = forest.rows(ROWS);
-    let expected: Vec<f64> = rows.iter().map(|row| forest.probability(row)).collect();
-    let hit = one_row(&site, "cache hit", &version, &rows, &expected)?;
+    let hit = one_row_of(bench, &site, "cache hit", &forest, json!({}))?;
     let still = Side {
         name: "static body",
         server: &site.server,

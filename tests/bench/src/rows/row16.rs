@@ -9,7 +9,7 @@ use foretell_bench::pairs::paired;
 use foretell_engine::testkit;
 use serde_json::json;
 
-use super::race::{ROWS, one_row};
+use super::race::one_row_of;
 use super::{Findings, Row};
 use crate::bench::Bench;
 use crate::forests::{Forest, USUAL};
@@ -73,15 +73,7 @@ fn run(bench: &Bench) -> Result<Findings> {
     }
 
     let forest = Forest::grow(USUAL);
-    let rows = forest.rows(ROWS);
-    let expected: Vec<f64> = rows.iter().map(|row| forest.probability(row)).collect();
-    let version = Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({}),
-    };
-    let others = one_row(&site, "others", &version, &rows, &expected)?;
+    let others = one_row_of(bench, &site, "others", &forest, json!({}))?;
     let pace = Pace::Open {
         connections: 16,
         per_second: RATE,

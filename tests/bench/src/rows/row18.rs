@@ -9,7 +9,7 @@ use foretell_bench::pairs::paired;
 use foretell_engine::testkit::{self, Misdeed};
 use serde_json::json;
 
-use super::race::{ROWS, one_row};
+use super::race::one_row_of;
 use super::{Findings, Row};
 use crate::bench::Bench;
 use crate::forests::{Forest, USUAL};
@@ -50,15 +50,7 @@ fn run(bench: &Bench) -> Result<Findings> {
     // Loops must be run, not refused.
     let site = Site::foretell(bench, &[("FORETELL_SANDBOX__SUSPEND_AFTER", "0")])?;
     let forest = Forest::grow(USUAL);
-    let rows = forest.rows(ROWS);
-    let expected: Vec<f64> = rows.iter().map(|row| forest.probability(row)).collect();
-    let version = Version {
-        model: "forest",
-        plugin: &bench.plugin,
-        artifact: &forest.artifact,
-        runtime: json!({}),
-    };
-    let neighbour = one_row(&site, "neighbour", &version, &rows, &expected)?;
+    let neighbour = one_row_of(bench, &site, "neighbour", &forest, json!({}))?;
     site.push(&Version {
         model: "loop",
         plugin: &testkit::chameleon(),
