@@ -2,7 +2,8 @@
 
 use crate::layout::Nodes;
 use crate::masks::Masks;
-use crate::slots::{Looks, Slot, Slots};
+use crate::perfect::Perfect;
+use crate::slots::{Looks, Sets, Slot, Slots};
 use crate::tree::Trees;
 use crate::walk::LANES;
 
@@ -21,7 +22,9 @@ pub(crate) struct Forest {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kernel {
-    /// For trees of few leaves.
+    /// For trees of few levels.
+    Perfect(Perfect),
+    /// For other trees of few leaves.
     Masks(Masks),
     /// For all others.
     Walk(Nodes),
@@ -33,10 +36,15 @@ impl Forest {
     /// # Errors
     /// A text if there are more nodes than their field can number.
     pub(crate) fn new(trees: &Trees, columns: usize, scores: usize) -> Result<Self, &'static str> {
-        let looks = Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
-        let kernel = match Masks::new(&trees.trees, &looks) {
-            Some(masks) => Kernel::Masks(masks),
-            None => Kernel::Walk(Nodes::new(&trees.trees, &looks)?),
+        let looks = |sets| Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits), sets);
+        let (apart, shifted) = (looks(Sets::Apart), looks(Sets::Shifted));
+        let (kernel, looks) = if let Some(perfect) = Perfect::new(&trees.trees, &apart) {
+            (Kernel::Perfect(perfect), apart)
+        } else if let Some(masks) = Masks::new(&trees.trees, &shifted) {
+            (Kernel::Masks(masks), shifted)
+        } else {
+            let nodes = Nodes::new(&trees.trees, &shifted)?;
+            (Kernel::Walk(nodes), shifted)
         };
         Ok(Self {
             kernel,
@@ -53,6 +61,9 @@ impl Forest {
         let mut sums = vec![0.0; rows * self.scores];
         let width = self.slots.len();
         match &self.kernel {
+            Kernel::Perfect(perfect) => {
+                perfect.add_rows(&self.slots, features, &mut sums, self.scores);
+            }
             Kernel::Masks(masks) => {
                 let mut slots = vec![Slot::default(); rows.min(ROWS) * width];
                 let groups = features.chunks(ROWS * columns);
@@ -83,6 +94,8 @@ impl Forest {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -139,12 +152,18 @@ mod tests {
 
     /// The same forest with each kernel that takes it.
     fn each(trees: &Trees, columns: usize, scores: usize) -> impl Iterator<Item = Forest> {
-        let looks = || Looks::of(trees.trees.iter().flat_map(|tree| &tree.splits));
-        let masks = Masks::of(&trees.trees, &looks()).map(Kernel::Masks);
-        let nodes = Nodes::new(&trees.trees, &looks()).map(Kernel::Walk);
-        masks.into_iter().chain(nodes).map(move |kernel| Forest {
+        let looks = |sets| looks(&trees.trees, sets);
+        let (apart, shifted) = (looks(Sets::Apart), looks(Sets::Shifted));
+        let perfect = Perfect::of(&trees.trees, &apart).map(Kernel::Perfect);
+        let masks = Masks::of(&trees.trees, &shifted).map(Kernel::Masks);
+        let nodes = Nodes::new(&trees.trees, &shifted).map(Kernel::Walk).ok();
+        let kernels = [perfect, masks, nodes];
+        kernels.into_iter().flatten().map(move |kernel| Forest {
+            slots: match kernel {
+                Kernel::Perfect(_) => looks(Sets::Apart).slots(columns),
+                _ => looks(Sets::Shifted).slots(columns),
+            },
             kernel,
-            slots: looks().slots(columns),
             scores,
             slope: trees.slope,
         })
@@ -178,49 +197,100 @@ mod tests {
         }
     }
 
-    fn is_masked(trees: Vec<Tree>, columns: usize) -> bool {
-        let trees = Trees { slope: 1.0, trees };
-        let forest = Forest::new(&trees, columns, 1).unwrap();
-        matches!(forest.kernel, Kernel::Masks(_))
+    /// As many levels of splits, and all leaves below the last.
+    fn full(levels: u32) -> Tree {
+        let count = (1 << levels) - 1;
+        let child = |index: usize| match index.checked_sub(count) {
+            None => Child::Split(index),
+            Some(leaf) => Child::Leaf(leaf),
+        };
+        let splits = (0..count).map(|index| Split {
+            feature: 0,
+            test: up_to(0.0),
+            left: child(2 * index + 1),
+            right: child(2 * index + 2),
+        });
+        Tree {
+            splits: splits.collect(),
+            leaves: vec![0.0; count + 1],
+        }
+    }
+
+    fn looks(trees: &[Tree], sets: Sets) -> Looks {
+        Looks::of(trees.iter().flat_map(|tree| &tree.splits), sets)
+    }
+
+    fn is_perfect(trees: Vec<Tree>) -> bool {
+        Perfect::new(&trees, &looks(&trees, Sets::Apart)).is_some()
+    }
+
+    fn is_masked(trees: Vec<Tree>) -> bool {
+        Masks::new(&trees, &looks(&trees, Sets::Shifted)).is_some()
     }
 
     #[test]
-    fn trees_are_masked_up_to_32_leaves_and_walked_beyond() {
-        for splits in [31, 32] {
+    fn trees_of_few_levels_are_perfect_others_of_few_leaves_masked_and_all_others_walked() {
+        let row_of = |splits: u32| chain(0, (0..splits).map(|split| up_to(f64::from(split))));
+        let kernel = |tree| {
+            let trees = vec![tree];
+            Forest::new(&Trees { slope: 1.0, trees }, 1, 1)
+                .unwrap()
+                .kernel
+        };
+        assert!(matches!(kernel(full(4)), Kernel::Perfect(_)));
+        assert!(matches!(kernel(row_of(31)), Kernel::Masks(_)));
+        assert!(matches!(kernel(row_of(32)), Kernel::Walk(_)));
+    }
+
+    #[test]
+    fn trees_of_any_kernel_answer_alike() {
+        for splits in [0, 1, 8, 9, 31, 32] {
             let tree = chain(0, (0..splits).map(|split| up_to(f64::from(split))));
-            for forest in each(
-                &Trees {
-                    slope: 1.0,
-                    trees: vec![tree.clone()],
-                },
-                1,
-                1,
-            ) {
+            let trees = vec![tree];
+            for forest in each(&Trees { slope: 1.0, trees }, 1, 1) {
                 let row = [f64::from(splits)];
                 assert_eq!(forest.scores(&row), row, "{:?}", forest.kernel);
             }
-            assert_eq!(is_masked(vec![tree], 1), splits == 31);
         }
     }
 
     #[test]
-    fn a_forest_is_walked_where_its_features_have_few_splits_each() {
-        let trees =
-            |features| (0..64_usize).map(move |tree| chain(tree % features, [up_to(tree as f64)]));
-        assert!(is_masked(trees(8).collect(), 64));
-        assert!(!is_masked(trees(16).collect(), 64));
+    fn trees_are_perfect_up_to_8_levels_and_where_a_quarter_of_the_leaves_exists() {
+        assert!(is_perfect(vec![full(8)]));
+        assert!(!is_perfect(vec![full(9)]));
+        let few = |splits| vec![chain(0, (0..splits).map(f64::from).map(up_to))];
+        assert!(is_perfect(few(3)));
+        assert!(!is_perfect(few(5)));
     }
 
     #[test]
-    fn a_forest_is_walked_where_the_sets_of_a_category_tell_all_its_values_apart() {
+    fn trees_are_perfect_where_a_byte_can_number_their_slots() {
+        let trees = |features: usize| (0..features).map(|feature| chain(feature, [up_to(0.0)]));
+        assert!(is_perfect(trees(255).collect()));
+        assert!(!is_perfect(trees(256).collect()));
+        let sets = |count| (0..count).map(|set| chain(0, [Test::OneOf(vec![set])]));
+        assert!(is_perfect(sets(255).collect()));
+        assert!(!is_perfect(sets(256).collect()));
+    }
+
+    #[test]
+    fn a_forest_is_not_masked_where_its_features_have_few_splits_each() {
+        let trees =
+            |features| (0..64_usize).map(move |tree| chain(tree % features, [up_to(tree as f64)]));
+        assert!(is_masked(trees(8).collect()));
+        assert!(!is_masked(trees(16).collect()));
+    }
+
+    #[test]
+    fn a_forest_is_not_masked_where_the_sets_of_a_category_tell_all_its_values_apart() {
         let sets = |bits: u32| {
             (0..64_u32).map(move |tree| {
                 let word = tree.wrapping_mul(0x9e37_79b9).rotate_left(tree) & bits;
                 chain(0, [Test::OneOf(vec![word])])
             })
         };
-        assert!(is_masked(sets(0xff).collect(), 1));
-        assert!(!is_masked(sets(u32::MAX).collect(), 1));
+        assert!(is_masked(sets(0xff).collect()));
+        assert!(!is_masked(sets(u32::MAX).collect()));
     }
 
     fn test() -> impl Strategy<Value = Test> {
@@ -238,9 +308,9 @@ mod tests {
     }
 
     /// Grown as LightGBM grows: each split takes a leaf's place, keeps its left side and adds a leaf to the right.
-    fn tree() -> impl Strategy<Value = Tree> {
+    fn tree(splits: Range<usize>) -> impl Strategy<Value = Tree> {
         let splits =
-            prop::collection::vec((0..COLUMNS, test(), any::<prop::sample::Index>()), 0..32);
+            prop::collection::vec((0..COLUMNS, test(), any::<prop::sample::Index>()), splits);
         splits.prop_map(|choices| {
             let mut splits: Vec<Split> = Vec::new();
             for (index, (feature, test, at)) in choices.into_iter().enumerate() {
@@ -264,6 +334,14 @@ mod tests {
             let leaves = leaves.collect();
             Tree { splits, leaves }
         })
+    }
+
+    /// Trees for some kernels, or of few enough levels for all.
+    fn trees() -> impl Strategy<Value = Vec<Tree>> {
+        prop_oneof![
+            prop::collection::vec(tree(0..32), 1..20),
+            prop::collection::vec(tree(0..9), 1..20),
+        ]
     }
 
     fn value() -> impl Strategy<Value = f64> {
@@ -296,7 +374,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_row_gets_the_sums_of_the_reference_to_the_last_bit(
-            trees in prop::collection::vec(tree(), 1..20),
+            trees in trees(),
             scores in 1_usize..4,
             rows in prop::collection::vec(prop::collection::vec(value(), COLUMNS), 0..90),
         ) {

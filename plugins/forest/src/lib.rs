@@ -1,8 +1,9 @@
 //! The forest family: gradient-boosted trees, exactly as LightGBM predicts them.
 //!
 //! Reading aloud: [`tree`] reads an artifact's trees and refuses what is no tree, [`slots`] prepares a row so that every
-//! split becomes one comparison, and [`forest`] scores rows by one of two kernels: [`masks`] for small trees, and for all
-//! others [`walk`], through the compact array of [`layout`].
+//! split becomes one comparison, and [`forest`] scores rows by one of three kernels: [`perfect`] for trees of few levels,
+//! which are completed so that all leaves lie equally deep, [`masks`] for other trees of few leaves, and for all the rest
+//! [`walk`], through the compact array of [`layout`].
 
 use artifact::Model;
 use foretell_sdk::prelude::*;
@@ -10,6 +11,7 @@ use foretell_sdk::prelude::*;
 mod forest;
 mod layout;
 mod masks;
+mod perfect;
 mod slots;
 mod tree;
 mod walk;

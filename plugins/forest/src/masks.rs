@@ -1,4 +1,4 @@
-//! Small trees, without walking them: QuickScorer (Lucchese and others, SIGIR 2015).
+//! Small but deep trees, without walking them: QuickScorer (Lucchese and others, SIGIR 2015).
 //!
 //! A tree of up to 32 leaves is a word with a bit for each leaf, from left to right. A split that goes right takes the
 //! leaves of its left side away: that is a *cut*. When all cuts are made, in whatever order, the lowest bit left is the leaf
@@ -8,7 +8,9 @@
 //! guessing at branches.
 //!
 //! This makes about half as many cuts as a tree has splits, a walk one step for each level: large trees are better walked,
-//! and so are forests with so many features that the lists are short.
+//! and so are forests with so many features that the lists are short. Trees of few levels never come here: completed to
+//! [perfect](crate::perfect) ones they are walked faster. What remains are the small trees with long branches that LightGBM
+//! grows leaf by leaf.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

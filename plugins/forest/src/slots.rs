@@ -7,6 +7,8 @@
 //! - a number's key is the number, as an integer that is ordered alike; the shift is 0 and the test the threshold's key.
 //!   Missing values that go left have the key of minus infinity, those that go right that of infinity;
 //! - a category's shift moves its bit to the sign, the key is 0 and the test holds the categories that go right;
+//! - a set of categories that does not fit a test, or any set where no slot may have a shift, has a slot of its own: the
+//!   key is 1 for those that go right and 0 for the others, the shift and the test are 0;
 //! - slot 0 has the least key of all, so that nothing goes right: leaves use it to stay where they are.
 
 use std::collections::BTreeSet;
@@ -39,6 +41,12 @@ impl Slot {
         test.wrapping_shl(self.shift as u32) < self.key
     }
 
+    /// The key alone: all that there is to a slot without a shift.
+    #[inline]
+    pub(crate) const fn key(self) -> i64 {
+        self.key
+    }
+
     /// How many different shifts there are.
     pub(crate) const SHIFTS: usize = 1 + NO_CATEGORY as usize;
 
@@ -65,8 +73,8 @@ enum Look {
         left: bool,
     },
     Category,
-    /// At a set that does not fit a word.
-    Wide(Vec<u32>),
+    /// At one set.
+    Set(Vec<u32>),
 }
 
 /// The slots of a model, by kind; the first is [`Slot::NEVER`].
@@ -78,7 +86,7 @@ pub(crate) struct Slots {
     /// Features.
     categories: Vec<usize>,
     /// Features and sets.
-    wide: Vec<(usize, Vec<u32>)>,
+    sets: Vec<(usize, Vec<u32>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,28 +98,50 @@ struct Number {
     nan: f64,
 }
 
+/// How splits look at sets of categories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sets {
+    /// All sets that fit a word at one slot of their feature.
+    Shifted,
+    /// Each set at a slot of its own, so that no slot has a shift.
+    Apart,
+}
+
 /// The ways in which the splits of a model look at its features, sorted.
 #[derive(Debug)]
-pub(crate) struct Looks(Vec<(Look, usize)>);
+pub(crate) struct Looks {
+    sets: Sets,
+    looks: Vec<(Look, usize)>,
+}
 
 impl Looks {
     /// Those of all splits, each once.
-    pub(crate) fn of<'a>(splits: impl Iterator<Item = &'a Split>) -> Self {
-        let looks: BTreeSet<_> = splits.map(|split| (look(split).0, split.feature)).collect();
-        Self(looks.into_iter().collect())
+    pub(crate) fn of<'a>(splits: impl Iterator<Item = &'a Split>, sets: Sets) -> Self {
+        let looks: BTreeSet<_> = splits
+            .map(|split| (look(split, sets).0, split.feature))
+            .collect();
+        Self {
+            sets,
+            looks: looks.into_iter().collect(),
+        }
+    }
+
+    /// How many slots there are.
+    pub(crate) const fn len(&self) -> usize {
+        1 + self.looks.len()
     }
 
     /// The slot that a split looks at, and the split's test.
     pub(crate) fn find(&self, split: &Split) -> (usize, i64) {
-        let (look, test) = look(split);
+        let (look, test) = look(split, self.sets);
         // It is there, for a split that `of` was given.
-        let (Ok(index) | Err(index)) = self.0.binary_search(&(look, split.feature));
+        let (Ok(index) | Err(index)) = self.looks.binary_search(&(look, split.feature));
         (1 + index, test)
     }
 
     /// Whether a slot holds a category.
     pub(crate) fn is_category(&self, slot: usize) -> bool {
-        let look = slot.checked_sub(1).and_then(|index| self.0.get(index));
+        let look = slot.checked_sub(1).and_then(|index| self.looks.get(index));
         matches!(look, Some((Look::Category, _)))
     }
 
@@ -121,7 +151,7 @@ impl Looks {
             columns,
             ..Slots::default()
         };
-        for (look, feature) in self.0 {
+        for (look, feature) in self.looks {
             match look {
                 Look::Number { missing, left } => {
                     let default = if left {
@@ -137,14 +167,14 @@ impl Looks {
                     slots.numbers.push(Number { feature, zero, nan });
                 }
                 Look::Category => slots.categories.push(feature),
-                Look::Wide(set) => slots.wide.push((feature, set)),
+                Look::Set(set) => slots.sets.push((feature, set)),
             }
         }
         slots
     }
 }
 
-fn look(split: &Split) -> (Look, i64) {
+fn look(split: &Split, sets: Sets) -> (Look, i64) {
     match &split.test {
         Test::UpTo {
             threshold,
@@ -158,8 +188,8 @@ fn look(split: &Split) -> (Look, i64) {
             (look, key(*threshold))
         }
         Test::OneOf(set) => match one_word(set) {
-            Some(word) => (Look::Category, !word as i64),
-            None => (Look::Wide(set.clone()), 0),
+            Some(word) if sets == Sets::Shifted => (Look::Category, !word as i64),
+            _ => (Look::Set(set.clone()), 0),
         },
     }
 }
@@ -172,7 +202,7 @@ impl Slots {
 
     /// How many there are.
     pub(crate) const fn len(&self) -> usize {
-        1 + self.numbers.len() + self.categories.len() + self.wide.len()
+        1 + self.numbers.len() + self.categories.len() + self.sets.len()
     }
 
     /// Fills the slots of rows, row by row.
@@ -200,7 +230,7 @@ impl Slots {
             put(index, Slot { key: 0, shift });
             index += 1;
         }
-        for (feature, set) in &self.wide {
+        for (feature, set) in &self.sets {
             let code = category(row[*feature]);
             let word = set.get(code as usize / 32);
             let inside = word.is_some_and(|word| word >> (code % 32) & 1 == 1);

@@ -1,4 +1,4 @@
-//! From rows to scores.
+//! Trees of any shape, walked: those that are neither [perfect](crate::perfect) nor [masked](crate::masks).
 //!
 //! A step down a tree waits for memory, twice; so several walks go side by side and wait together: eight trees for one
 //! row, eight rows for one tree. All walks of a group take as many steps as its deepest tree, without a branch in between:

@@ -65,7 +65,7 @@ fn check(artifact: &[u8], cases: &[(f64, f64)]) {
     let model = harness::load::<ForestModel>(artifact, Settings::default()).expect("it answers");
     model.check().expect("it answers");
     for (value, expected) in cases {
-        // Once by the kernel for one row, once by that for many.
+        // Alone and among others.
         for rows in [1, 8] {
             let answer = model
                 .predict([Tensor::table(1, vec![*value; rows])])
