@@ -10,8 +10,8 @@ const VERSION: u32 = 1;
 /// The name of the one input.
 const INPUT: &str = "features";
 
-/// Bytes of an artifact whose model is copied to lie together; of a larger one a prediction reads many pages anyway.
-const MAX_COPIED: usize = 1 << 20;
+/// Bytes of an artifact whose model is copied to lie together; a larger one may not have the memory for it.
+const MAX_COPIED: usize = 4 << 20;
 
 /// What is known of a model apart from its weights.
 #[derive(Debug, Clone, PartialEq)]

@@ -152,7 +152,7 @@ pub mod __private {
         settings: Vec<wit::Setting>,
     ) -> Result<&'static Loaded<M>, wit::LoadError> {
         let loaded = Loaded::load(artifact, &settings.into())?;
-        let loaded = crate::together(|| Box::leak(Box::new(loaded)));
+        let loaded = crate::memory::kept(loaded);
         crate::memory::loaded();
         Ok(loaded)
     }

@@ -4,13 +4,16 @@
 //! the others before another prediction may see them, which costs more than many a model. The general allocator writes here
 //! and there, as `load` has left room, and keeps its lists in between. So
 //!
-//! - what [`together`] allocates while the model is loaded lies in chunks of its own, and stays;
+//! - what is freed while the model is loaded becomes zero: a snapshot of the instance is taken next, and zero pages cost
+//!   nothing in it;
+//! - what [`together`] allocates then lies in chunks of its own, and stays;
 //! - what a prediction allocates comes from one small block, piece after piece. Room is used again when the last piece is
 //!   freed, and all of it when no piece is left: after the call, in an instance that serves another;
 //! - everything else, and what does not fit, comes from the general allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
+use std::hint::black_box;
 use std::ptr;
 
 const PAGE: usize = 4096;
@@ -21,28 +24,36 @@ const BLOCK: usize = 2 * PAGE - size_of::<[usize; RESULT + 3]>() - size_of::<Chu
 /// Bytes of the first chunk, which lies behind the block: a small model, the block and the statics of most plugins share the
 /// 64 KiB that the kernel maps at the first read in them.
 const NEAR: usize = 8 * PAGE;
-/// Bytes of any other chunk: a page of WebAssembly.
-const CHUNK: usize = 64 << 10;
-
-/// Chunks that do not follow each other, at most: the general allocator may take memory in between.
-const RANGES: usize = 4;
+/// Bytes that a chunk has for what comes after the call that it was made for.
+const SPARE: usize = 2 << 10;
+/// Chunks, at most.
+const CHUNKS: usize = 4;
 
 #[cfg_attr(target_arch = "wasm32", global_allocator)]
 static MEMORY: Memory = Memory::new();
 
-/// Calls `make`; what it allocates lies together and is never freed.
+/// Calls `make` twice, the first time to see how much it allocates. What it allocates the second time lies together and is
+/// never freed.
 ///
 /// For what predictions read: `load` leaves it scattered among what it has freed, and a copy of it lies on as few pages as can
-/// be. A model that derives `Clone` ends its `load` by `Ok(together(|| model.clone()))`. Worth it for models of up to some
-/// MiB, of which a prediction reads most.
+/// be, before all that was needed on the way, so that the snapshot ends with it. A model that derives `Clone` ends its `load`
+/// by `Ok(together(|| model.clone()))`. Worth it for models of up to some MiB.
 ///
 /// Natively, and once the model is loaded, this does nothing else than to call `make`.
-pub fn together<T>(make: impl FnOnce() -> T) -> T {
+pub fn together<T>(make: impl Fn() -> T) -> T {
     if cfg!(target_arch = "wasm32") {
         MEMORY.together(make)
     } else {
         make()
     }
+}
+
+/// Keeps a value as long as the instance lives, beside what was made [`together`] if there is room.
+pub(crate) fn kept<T>(value: T) -> &'static T {
+    let before = MEMORY.enter(Phase::Together);
+    let value = Box::leak(Box::new(value));
+    MEMORY.enter(before);
+    value
 }
 
 /// From now on allocations come from the block.
@@ -70,7 +81,9 @@ struct Memory(UnsafeCell<Block>);
 enum Phase {
     /// The general allocator.
     Loading,
-    /// The chunks.
+    /// The general allocator, which counts.
+    Measuring,
+    /// The last chunk.
     Together,
     /// The block.
     Predicting,
@@ -95,8 +108,10 @@ struct Chunks {
     /// Where the next piece of the last chunk may begin, and the bytes from there on.
     next: *mut u8,
     room: usize,
-    /// The addresses of all chunks, first and behind the last; those that follow each other are one.
-    ranges: [(usize, usize); RANGES],
+    /// What was counted.
+    measured: usize,
+    /// The addresses of all chunks, first and behind the last.
+    ranges: [(usize, usize); CHUNKS],
 }
 
 // SAFETY: a plugin has one thread, as the host refuses WebAssembly's threads. Elsewhere nothing calls the one block that is
@@ -112,7 +127,8 @@ impl Memory {
             chunks: Chunks {
                 next: ptr::null_mut(),
                 room: 0,
-                ranges: [(0, 0); RANGES],
+                measured: 0,
+                ranges: [(0, 0); CHUNKS],
             },
             result: [0; RESULT],
             bytes: [0; BLOCK],
@@ -126,15 +142,44 @@ impl Memory {
         unsafe { ptr::replace(&raw mut (*self.0.get()).phase, phase) }
     }
 
-    fn together<T>(&self, make: impl FnOnce() -> T) -> T {
-        let before = self.enter(Phase::Together);
-        if before == Phase::Predicting {
+    fn together<T>(&self, make: impl Fn() -> T) -> T {
+        let before = self.enter(Phase::Measuring);
+        if before != Phase::Loading {
             self.enter(before);
+            return make();
         }
         // A panic ends the plugin, so that nothing is left to put back then.
+        drop(make());
+        self.reserve();
+        self.enter(Phase::Together);
         let made = make();
         self.enter(before);
         made
+    }
+
+    /// Makes a chunk of what was counted, unless the last one has room for it.
+    fn reserve(&self) {
+        // SAFETY: there is one thread, and this is the only reference to a part of the block; allocating makes none.
+        let chunks = unsafe { &mut (*self.0.get()).chunks };
+        let bytes = std::mem::take(&mut chunks.measured);
+        let free = chunks.ranges.iter().position(|range| *range == (0, 0));
+        let (true, Some(free)) = (bytes > chunks.room, free) else {
+            return;
+        };
+        let (chunk, bytes) = if free == 0 && bytes <= NEAR {
+            // SAFETY: the pointer is that of a live block, and no reference is made.
+            (unsafe { (&raw mut (*self.0.get()).near).cast() }, NEAR)
+        } else {
+            let Ok(layout) = Layout::from_size_align(bytes.saturating_add(SPARE), PAGE) else {
+                return;
+            };
+            // SAFETY: its size is not zero.
+            (unsafe { System.alloc(layout) }, layout.size())
+        };
+        if !chunk.is_null() {
+            chunks.ranges[free] = (chunk.addr(), chunk.addr() + bytes);
+            (chunks.next, chunks.room) = (chunk, bytes);
+        }
     }
 
     /// Where the block's bytes begin.
@@ -158,29 +203,13 @@ impl Memory {
             .any(|(low, high)| (*low..*high).contains(&piece.addr()))
     }
 
-    /// A piece of the last chunk, or of a new one; `None` where there can be no new one.
+    /// A piece of the last chunk; `None` where it has no room.
     fn keep(&self, layout: Layout) -> Option<*mut u8> {
         // SAFETY: there is one thread, and this is the only reference to a part of the block.
         let chunks = unsafe { &mut (*self.0.get()).chunks };
-        let mut pad = chunks.next.align_offset(layout.align());
+        let pad = chunks.next.align_offset(layout.align());
         if pad.checked_add(layout.size())? > chunks.room {
-            if layout.align() > CHUNK {
-                return None;
-            }
-            let free = chunks.ranges.iter().position(|range| *range == (0, 0))?;
-            let (chunk, bytes) = if free == 0 && layout.size() <= NEAR && layout.align() <= PAGE {
-                // SAFETY: the pointer is that of a live block, and no reference is made.
-                (unsafe { (&raw mut (*self.0.get()).near).cast() }, NEAR)
-            } else {
-                let bytes = layout.size().checked_next_multiple_of(CHUNK)?;
-                (grow(bytes)?, bytes)
-            };
-            let (low, high) = (chunk.addr(), chunk.addr().checked_add(bytes)?);
-            match chunks.ranges.iter_mut().find(|range| range.1 == low) {
-                Some(range) => range.1 = high,
-                None => chunks.ranges[free] = (low, high),
-            }
-            (chunks.next, chunks.room, pad) = (chunk, bytes, 0);
+            return None;
         }
         // SAFETY: a piece lies in its chunk, because `room` is what is left of it.
         unsafe {
@@ -190,21 +219,6 @@ impl Memory {
             Some(piece)
         }
     }
-}
-
-/// A new chunk, aligned to [`CHUNK`].
-#[cfg(target_arch = "wasm32")]
-fn grow(bytes: usize) -> Option<*mut u8> {
-    let page = core::arch::wasm32::memory_grow::<0>(bytes / CHUNK);
-    (page != usize::MAX).then(|| ptr::without_provenance_mut(page * CHUNK))
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn grow(bytes: usize) -> Option<*mut u8> {
-    let layout = Layout::from_size_align(bytes, CHUNK).ok()?;
-    // SAFETY: its size is not zero: no piece is empty.
-    let chunk = unsafe { System.alloc(layout) };
-    (!chunk.is_null()).then_some(chunk)
 }
 
 // SAFETY: pieces of the block do not overlap, because each begins at or after `used` and moves it to its own end, and
@@ -217,10 +231,17 @@ unsafe impl GlobalAlloc for Memory {
         let block = self.0.get();
         // SAFETY: as above.
         unsafe {
-            if (*block).phase == Phase::Together
-                && let Some(piece) = self.keep(layout)
-            {
-                return piece;
+            match (*block).phase {
+                Phase::Together => {
+                    if let Some(piece) = self.keep(layout) {
+                        return piece;
+                    }
+                }
+                // As much as its alignment may cost, wherever it will begin.
+                Phase::Measuring => {
+                    (*block).chunks.measured += layout.size() + layout.align() - 1;
+                }
+                Phase::Loading | Phase::Predicting => {}
             }
             if (*block).phase == Phase::Predicting {
                 let start = self.start();
@@ -241,6 +262,9 @@ unsafe impl GlobalAlloc for Memory {
         unsafe {
             let Some(place) = self.place(piece) else {
                 if !self.is_kept(piece) {
+                    if (*block).phase != Phase::Predicting {
+                        clear(piece, layout.size());
+                    }
                     System.dealloc(piece, layout);
                 }
                 return;
@@ -260,7 +284,13 @@ unsafe impl GlobalAlloc for Memory {
         // does not overlap with the old one, which is not freed yet.
         unsafe {
             let place = self.place(piece);
-            if place.is_none() && !self.is_kept(piece) {
+            let is_general = place.is_none() && !self.is_kept(piece);
+            let is_loading = (*block).phase != Phase::Predicting;
+            if is_general && is_loading && size < layout.size() {
+                clear(piece.add(size), layout.size() - size);
+            }
+            // While the model is loaded, what grows moves by hand: the general allocator would leave what it was.
+            if is_general && (size <= layout.size() || !is_loading) {
                 return System.realloc(piece, layout, size);
             }
             if let Some(place) = place
@@ -281,6 +311,17 @@ unsafe impl GlobalAlloc for Memory {
             new
         }
     }
+}
+
+/// Makes memory zero that is freed right after.
+///
+/// # Safety
+/// The bytes may be written, and nobody reads them.
+unsafe fn clear(piece: *mut u8, bytes: usize) {
+    // SAFETY: the caller's.
+    unsafe { piece.write_bytes(0, bytes) };
+    // Without this the compiler removes stores to memory that is freed.
+    black_box(piece);
 }
 
 #[cfg(test)]
@@ -334,34 +375,53 @@ mod tests {
         // SAFETY: each piece is freed or moved once, with its layout, and read and written within it.
         unsafe {
             let before = memory.alloc(layout(8, 8));
+            const LARGE: usize = 64 << 10;
             let (first, second, large) = memory.together(|| {
                 let first = memory.alloc(layout(3, 1));
                 first.copy_from(b"abc".as_ptr(), 3);
                 memory.dealloc(memory.alloc(layout(5, 1)), layout(5, 1));
                 let second = memory.alloc(layout(16, 16));
-                (first, second, memory.alloc(layout(CHUNK + 1, 8)))
+                (first, second, memory.alloc(layout(LARGE, 8)))
             });
             assert!(!memory.is_kept(before));
             assert_eq!(second.addr() - first.addr(), 16);
-            assert_eq!((second.addr() % PAGE, large.addr() % CHUNK), (16, 0));
-            large.write_bytes(1, CHUNK + 1);
-            // Twice as large as a chunk, so that the general allocator takes it from elsewhere; and another chunk.
-            let between = memory.alloc(layout(2 * CHUNK, 8));
-            let third = memory.together(|| memory.alloc(layout(CHUNK, 8)));
-            assert!(memory.is_kept(third) && !memory.is_kept(between));
-            memory.dealloc(between, layout(2 * CHUNK, 8));
+            assert_eq!(second.addr() % PAGE, 16);
+            assert_eq!(large.addr() - second.addr(), 16);
+            large.write_bytes(1, LARGE);
+            // A few bytes more have room beside it, and what is larger has a chunk of its own.
+            let small = memory.together(|| memory.alloc(layout(8, 8)));
+            assert_eq!(small.addr() - large.addr(), LARGE);
+            let third = memory.together(|| memory.alloc(layout(LARGE, 8)));
+            assert!(memory.is_kept(third) && !memory.is_kept(before));
             // Not together any more: a kept piece that grows moves away.
             let grown = memory.realloc(first, layout(3, 1), 30);
             assert_eq!(std::slice::from_raw_parts(grown, 3), b"abc");
             assert!(!memory.is_kept(grown));
             memory.dealloc(grown, layout(30, 1));
-            memory.dealloc(large, layout(CHUNK + 1, 8));
+            memory.dealloc(large, layout(LARGE, 8));
             memory.dealloc(before, layout(8, 8));
             // What a prediction allocates is never kept.
             memory.enter(Phase::Predicting);
             let piece = memory.together(|| memory.alloc(layout(8, 8)));
             assert_eq!(memory.place(piece), Some(0));
             memory.dealloc(piece, layout(8, 8));
+        }
+    }
+
+    #[test]
+    fn what_is_freed_while_the_model_is_loaded_becomes_zero() {
+        let memory = Memory::new();
+        // SAFETY: it is written and read within its layout, and freed once. What was freed is not read: a piece that only
+        // shrinks shows the same.
+        unsafe {
+            let piece = memory.alloc(layout(64, 8));
+            piece.write_bytes(7, 64);
+            let same = memory.realloc(piece, layout(64, 8), 32);
+            let same = memory.realloc(same, layout(32, 8), 64);
+            assert_eq!(std::slice::from_raw_parts(same, 32), [7; 32]);
+            clear(same, 64);
+            assert_eq!(std::slice::from_raw_parts(same, 64), [0; 64]);
+            memory.dealloc(same, layout(64, 8));
         }
     }
 

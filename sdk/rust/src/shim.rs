@@ -1,7 +1,6 @@
 //! What stands between the interface's exports and an author's type: the same in the sandbox and in native tests.
 
 use std::borrow::Cow;
-use std::hint::black_box;
 
 use crate::inputs::{Inputs, Names};
 use crate::{LoadError, Outputs, PredictError, Predictor, Settings, Signature, Tensor};
@@ -14,13 +13,9 @@ pub struct Loaded<M> {
 }
 
 impl<M: Predictor> Loaded<M> {
-    /// Loads the model. The artifact's memory is zero afterwards: a snapshot of the instance is taken next, and zero
-    /// pages cost nothing in it.
-    pub fn load(mut artifact: Vec<u8>, settings: &Settings) -> Result<Self, LoadError> {
+    /// Loads the model.
+    pub fn load(artifact: Vec<u8>, settings: &Settings) -> Result<Self, LoadError> {
         let loaded = M::load(&artifact, settings);
-        artifact.fill(0);
-        // Without this the compiler removes stores to memory that is freed right after.
-        black_box(&mut artifact);
         drop(artifact);
         let model = loaded?;
         settings.finish()?;
