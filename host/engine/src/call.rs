@@ -75,17 +75,16 @@ pub(crate) fn stopped() -> RunError {
     }
 }
 
-/// Runs one prediction, for at most `budget`. `slot` is the right to an instance; lane threads have one of their own and
+/// Runs one prediction, until `deadline` at most. `slot` is the right to an instance; lane threads have one of their own and
 /// bring none.
 pub(crate) fn predict(
     host: &Host,
     loaded: &Loaded,
     inputs: &[Tensor],
     limits: &RunLimits,
-    budget: Duration,
+    deadline: Instant,
     slot: Option<Slot>,
 ) -> Result<Vec<Tensor>, Unanswered> {
-    let deadline = Instant::now() + budget;
     let _running = host.ticker.running();
     let answer = contained(host, loaded, inputs, limits, deadline, slot);
     if answer.is_err() && loaded.share.is_closed() {
@@ -206,12 +205,15 @@ fn reused(
     deadline: Instant,
     slot: Option<Slot>,
 ) -> Result<Vec<Tensor>, Unanswered> {
-    let mut live = match loaded.idle.take() {
-        Some(mut live) if live.memory_bytes == limits.memory_bytes => {
+    // One that was made with another limit ends here, before its successor needs room.
+    let warm = loaded.idle.take();
+    let warm = warm.filter(|live| live.memory_bytes == limits.memory_bytes);
+    let mut live = match warm {
+        Some(mut live) => {
             state::begin(&mut live.store, deadline);
             live
         }
-        _ => fresh(host, loaded, limits, deadline, slot)?,
+        None => fresh(host, loaded, limits, deadline, slot)?,
     };
     let answer = answer(loaded, &mut live, inputs);
     live.calls += 1;

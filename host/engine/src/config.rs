@@ -103,8 +103,9 @@ impl Default for LoadedConfig {
 /// How many instances there may be, and what stays mapped between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Instances in memory at once, idle ones for reuse included. Default 256; more than the lanes have threads, at
-    /// most 2,000: each takes 32 GiB of address space, and nothing but address space.
+    /// Instances in memory at once, idle ones for reuse included. Default 1,024; more than the lanes have threads, at
+    /// most 2,000: each takes 4 GiB of address space, and nothing but address space. A version that is asked often has a
+    /// place of its own as long as there are as many places as such versions; beyond it, its image is mapped anew.
     pub instances: u32,
     /// Linear memory of one instance, at most, in bytes: the ceiling above every version's own limit. Default 512 MiB.
     pub max_memory_bytes: u64,
@@ -115,7 +116,7 @@ pub struct PoolConfig {
     /// all but an eighth; and one instance always gets what its own limit allows.
     pub tenant_memory_percent: u32,
     /// Dirty bytes of a memory that are written back in place when an instance ends, instead of being unmapped. Default
-    /// 8 MiB: more than any small model dirties. They stay in memory, and count against `total_memory_bytes` while no
+    /// 2 MiB: more than any small model dirties. They stay in memory, and count against `total_memory_bytes` while no
     /// instance has the place; so they are fewer where half of that, shared among all instances, is less.
     pub keep_resident_bytes: u64,
     /// A snapshot up to this size is always mapped copy-on-write, however sparse. Default 64 MiB. Above it and less than
@@ -141,11 +142,11 @@ impl PoolConfig {
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
-            instances: 256,
+            instances: 1_024,
             max_memory_bytes: 512 * MIB,
             total_memory_bytes: 4_096 * MIB,
             tenant_memory_percent: 50,
-            keep_resident_bytes: 8 * MIB,
+            keep_resident_bytes: 2 * MIB,
             dense_image_bytes: 64 * MIB,
             max_idle: 128,
             stale_after: Duration::from_secs(10),

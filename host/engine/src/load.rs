@@ -14,7 +14,7 @@ use foretell_types::blob::{BlobId, BlobKind, Blobs};
 use foretell_types::compile::CompileError;
 use foretell_types::run::RunError;
 use foretell_types::{TenantId, VersionDigest};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::component::Component;
 
 use self::failures::{Failures, LoadError};
@@ -30,6 +30,7 @@ use crate::seal::{Broken, Owner, Sealer};
 use crate::wear::Wear;
 
 mod failures;
+mod sealed;
 mod weight;
 
 /// When to ask again for a version that is being loaded.
@@ -94,6 +95,8 @@ pub(crate) struct Source {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) compiles: Arc<Compiles>,
+    /// Versions that are read and mapped at once: each is held in memory meanwhile, and takes a processor.
+    pub(crate) places: Semaphore,
 }
 
 impl Versions {
@@ -107,28 +110,31 @@ impl Versions {
         })
     }
 
+    /// The version, if it is loaded: nearly always, so nothing is waited for and nothing is copied.
+    pub(crate) fn find(&self, key: &Key, now: Instant) -> Option<Arc<Loaded>> {
+        let entry = self.entries.get(key)?;
+        let loaded = entry.cell.get()?;
+        let now = self.age(now);
+        // Written once in a millisecond: all cores read this line at every call.
+        if entry.last_used.load(Ordering::Relaxed) != now {
+            entry.last_used.store(now, Ordering::Relaxed);
+        }
+        Some(Arc::clone(loaded))
+    }
+
     /// The loaded version; loads it if need be.
     ///
     /// # Errors
     /// [`RunError::Unavailable`]: it is not stored, cannot be made runnable, or is not ready within the patience. After a
     /// failure so answered at once, until the pause is over.
     pub(crate) async fn get(self: &Arc<Self>, key: Key) -> Result<Arc<Loaded>, RunError> {
-        let entry = match self.entries.get(&key) {
-            Some(entry) => {
-                if let Some(loaded) = entry.cell.get() {
-                    let now = self.now();
-                    // Written once in a millisecond: all cores read this line at every call.
-                    if entry.last_used.load(Ordering::Relaxed) != now {
-                        entry.last_used.store(now, Ordering::Relaxed);
-                    }
-                    return Ok(Arc::clone(loaded));
-                }
-                Arc::clone(&entry)
-            }
-            None => Arc::clone(&self.entries.entry(key.clone()).or_default()),
-        };
-        entry.last_used.store(self.now(), Ordering::Relaxed);
-        if let Some(pause) = entry.failures.pause(Instant::now()) {
+        let now = Instant::now();
+        if let Some(loaded) = self.find(&key, now) {
+            return Ok(loaded);
+        }
+        let entry = Arc::clone(&self.entries.entry(key.clone()).or_default());
+        entry.last_used.store(self.age(now), Ordering::Relaxed);
+        if let Some(pause) = entry.failures.pause(now) {
             return Err(pause);
         }
         // A task of its own: a caller who hangs up, or whose patience ends, does not undo the work for the next.
@@ -192,8 +198,9 @@ impl Versions {
         total
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn age(&self, now: Instant) -> u64 {
+        let age = now.saturating_duration_since(self.start);
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Drops the versions unused for longest until the bound holds; never the one that has just come, and none in use.
@@ -227,17 +234,15 @@ impl Versions {
 
 impl Source {
     async fn load(&self, key: &Key) -> Result<Arc<Loaded>, LoadError> {
-        let code = self.read(key, BlobKind::Code).await?;
-        if let Some(sealed) = code {
-            match self.deserialize(key, sealed).await? {
-                Ok(loaded) => return Ok(loaded),
-                Err(Broken::OtherEngine) => {
-                    tracing::info!(tenant = %key.tenant, version = %key.version, "code of another engine or CPU; compiling again");
-                }
-                Err(Broken::Seal) => {
-                    tracing::warn!(tenant = %key.tenant, version = %key.version, "code without a valid seal; compiling again");
-                }
+        match self.stored(key).await? {
+            Some(Ok(loaded)) => return Ok(loaded),
+            Some(Err(Broken::OtherEngine)) => {
+                tracing::info!(tenant = %key.tenant, version = %key.version, "code of another engine or CPU; compiling again");
             }
+            Some(Err(Broken::Seal)) => {
+                tracing::warn!(tenant = %key.tenant, version = %key.version, "code without a valid seal; compiling again");
+            }
+            None => {}
         }
         let sealed = self.compile_again(key).await?;
         let stored = self
@@ -250,6 +255,16 @@ impl Source {
         }
         let loaded = self.deserialize(key, sealed).await?;
         loaded.map_err(|_| failed("code that was sealed a moment ago is not accepted"))
+    }
+
+    /// The version from its stored code, if there is any.
+    async fn stored(&self, key: &Key) -> Result<Option<Result<Arc<Loaded>, Broken>>, LoadError> {
+        // It is never closed. Whoever compiles holds no place: that takes seconds, and has a queue of its own.
+        let _place = self.places.acquire().await;
+        match self.read(key, BlobKind::Code).await? {
+            Some(sealed) => self.deserialize(key, sealed).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn compile_again(&self, key: &Key) -> Result<Vec<u8>, LoadError> {
@@ -319,8 +334,14 @@ fn link(
 ) -> wasmtime::Result<Arc<Loaded>> {
     // SAFETY: the bytes are the output of our own compile worker for this very engine: `open_code` has just checked a
     // keyed MAC over them, and they lie in memory that nobody else can change.
-    let component = unsafe { Component::deserialize(engine, code) }?;
-    // Made now, so that the first prediction does not pay for the memory file.
+    let mapped = unsafe { sealed::component(engine, code) };
+    let is_mapped = mapped.is_ok();
+    let component = mapped.or_else(|error| {
+        tracing::debug!(%error, "code is copied, because it cannot be mapped");
+        // SAFETY: as above.
+        unsafe { Component::deserialize(engine, code) }
+    })?;
+    // Made now, so that the first prediction does not pay for it.
     component.initialize_copy_on_write_image()?;
     let memories = component
         .resources_required()
@@ -336,7 +357,7 @@ fn link(
         origin,
         wear: Wear::default(),
         share,
-        weight: Weight::of(code.len(), memories),
+        weight: Weight::of(code.len(), memories, is_mapped),
     }))
 }
 

@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::Store;
 use wasmtime::component::Instance;
 
 use crate::budget::Exhausted;
 use crate::config::PoolConfig;
 use crate::grants::log::Origin;
-use crate::state::CallState;
+use crate::state::Guest;
 
 /// Instances that may still be made, and kept.
 pub(crate) struct Slots {
@@ -57,17 +56,15 @@ impl Slots {
     }
 
     /// A slot, or nothing if none came free in time.
-    pub(crate) async fn acquire(&self, patience: Duration) -> Option<Slot> {
-        if let Some(slot) = self.try_acquire() {
-            return Some(slot);
-        }
+    pub(crate) async fn wait(&self, patience: Duration) -> Option<Slot> {
         let waiting = Arc::clone(&self.free).acquire_owned();
         // The semaphore is never closed.
         let permit = tokio::time::timeout(patience, waiting).await.ok()?.ok()?;
         Some(Slot(permit))
     }
 
-    fn try_acquire(&self) -> Option<Slot> {
+    /// A slot, if one is free.
+    pub(crate) fn try_acquire(&self) -> Option<Slot> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         Some(Slot(permit))
     }
@@ -121,7 +118,7 @@ impl Slots {
 
 /// An instance in its store. Fields are dropped in order: the slot is free only after the instance is gone.
 pub(crate) struct Live {
-    pub(crate) store: Store<CallState>,
+    pub(crate) store: Guest,
     pub(crate) instance: Instance,
     /// Calls that it has served.
     pub(crate) calls: u32,

@@ -1,5 +1,7 @@
 //! What a store holds for its guest: limits, deadline, log. Small, because a fresh one is made for every prediction.
 
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,6 +22,32 @@ pub(crate) struct CallState {
     deadline: Instant,
 }
 
+/// A store of one guest. Its memory is gone before its data is, so that the budget never gives twice what it has once.
+pub(crate) struct Guest(ManuallyDrop<Store<CallState>>);
+
+impl Deref for Guest {
+    type Target = Store<CallState>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Guest {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // SAFETY: nothing looks at the field afterwards.
+        let store = unsafe { ManuallyDrop::take(&mut self.0) };
+        // A store that is dropped drops its data first.
+        drop(store.into_data());
+    }
+}
+
 /// What a new store may use.
 pub(crate) struct StoreLimits<'a> {
     pub(crate) memory_bytes: u64,
@@ -34,7 +62,7 @@ pub(crate) fn store(
     engine: &wasmtime::Engine,
     limits: StoreLimits<'_>,
     deadline: Instant,
-) -> Store<CallState> {
+) -> Guest {
     let guest = limits.guest;
     let mut store = Store::new(
         engine,
@@ -56,7 +84,7 @@ pub(crate) fn store(
     store.set_max_component_handles(0);
     store.epoch_deadline_callback(look_at_the_clock);
     store.set_epoch_deadline(1);
-    store
+    Guest(ManuallyDrop::new(store))
 }
 
 /// Begins another call in a store that has served before.

@@ -234,17 +234,36 @@ pub fn numbers(values: &[f64]) -> Tensor {
     Tensor::new(vec![values.len() as u32], Elements::Fp64(values.to_vec())).unwrap()
 }
 
-/// [`chameleon`] with so many bytes of code, about: functions that nobody calls, and that are compiled all the same.
+/// [`chameleon`] with so many bytes of code, about: functions that nobody calls, and that are compiled all the same. They are
+/// made of what compiled code is made of: loops, branches, loads, stores and sums, of no two alike.
 pub fn of_size(bytes: usize) -> Vec<u8> {
-    const STEPS: usize = 100;
-    // A constant of four bytes with its opcode, and an operation.
-    const BYTES: usize = 6;
-    let function = |number: usize| {
-        let step = |step: usize| format!(" i32.const {} i32.xor", (1 << 21) + number + step);
-        let steps: String = (0..STEPS).map(step).collect();
-        format!("(func (param i32) (result i32) local.get 0{steps})\n")
+    const STEPS: usize = 20;
+    /// Of a step, and of a function around its steps.
+    const BYTES: (usize, usize) = (52, 30);
+    let step = |number: usize| {
+        let (a, b, c) = (200 + number % 9_000, 8 * (number % 50), 70_000 + number);
+        format!(
+            "(local.set $sum (i32.add (i32.mul (local.get $sum) (i32.const {a})) (i32.load offset={b} (local.get $at))))
+             (if (i32.gt_s (local.get $sum) (i32.const {c}))
+               (then (i32.store offset={b} (local.get $at) (i32.xor (local.get $sum) (i32.const {a}))))
+               (else (local.set $x (f64.add (local.get $x) (f64.load offset={b} (local.get $at))))))\n"
+        )
     };
-    let code: String = (0..bytes.div_ceil(STEPS * BYTES)).map(function).collect();
+    let function = |number: usize| {
+        let steps: String = (0..STEPS)
+            .map(|index| step(STEPS * number + index))
+            .collect();
+        format!(
+            "(func (param $at i32) (param $left i32) (result i32) (local $sum i32) (local $x f64)
+               (loop $next
+                 {steps}
+                 (local.set $at (i32.add (local.get $at) (i32.const 8)))
+                 (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+               (i32.add (local.get $sum) (i32.trunc_sat_f64_s (local.get $x))))\n"
+        )
+    };
+    let of_one = STEPS * BYTES.0 + BYTES.1;
+    let code: String = (0..bytes.div_ceil(of_one)).map(function).collect();
     let guest = include_str!("testkit/guest.wat");
     let text = guest.replacen("(func $alloc", &format!("{code}  (func $alloc"), 1);
     component(&module(&text, 2, &["LOG"]))

@@ -13,7 +13,7 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use rustix::mm::Advice;
@@ -107,7 +107,10 @@ impl Wear {
         if self.count.load(Ordering::Relaxed) == 0 {
             return false;
         }
-        let mut worn = self.lock();
+        // Whoever is busy here is about to know more: nobody waits for that.
+        let Some(mut worn) = self.try_lock() else {
+            return false;
+        };
         let patience = worn.patience.max(1);
         let Some(place) = worn.places.get_mut(&memory.base) else {
             return false;
@@ -156,13 +159,23 @@ impl Wear {
     }
 
     fn cheap(&self, memory: Memory) {
-        let mut worn = self.lock();
+        let Some(mut worn) = self.try_lock() else {
+            return;
+        };
         if let Some(place) = worn.places.get_mut(&memory.base) {
             place.cheap += 1;
             if place.cheap >= AS_NEW {
                 worn.places.remove(&memory.base);
                 self.count.store(worn.places.len(), Ordering::Relaxed);
             }
+        }
+    }
+
+    fn try_lock(&self) -> Option<MutexGuard<'_, Worn>> {
+        match self.worn.try_lock() {
+            Ok(worn) => Some(worn),
+            Err(TryLockError::Poisoned(worn)) => Some(worn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
     }
 

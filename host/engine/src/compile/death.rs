@@ -63,6 +63,8 @@ pub(super) fn explain(
         }
         // We have not killed it: the kernel has, because the machine ran out of memory, or at the hard CPU limit.
         Some(libc::SIGKILL) => memory(),
+        // A file in memory that is larger than all that it may have.
+        Some(libc::SIGXFSZ) => memory(),
         // Rust aborts where an allocation fails, and says so.
         Some(libc::SIGABRT) if stderr.contains("memory allocation of") => memory(),
         Some(_) => refuse(RefusalCode::CompileFailed, died.to_owned()),
@@ -92,6 +94,11 @@ mod tests {
             ),
             (
                 signal(libc::SIGKILL),
+                "",
+                "limit: compile: it needs more than the 2048 MiB of memory",
+            ),
+            (
+                signal(libc::SIGXFSZ),
                 "",
                 "limit: compile: it needs more than the 2048 MiB of memory",
             ),

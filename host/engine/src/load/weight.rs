@@ -31,13 +31,14 @@ pub(crate) struct Weight {
 impl Weight {
     /// Of a version with so many bytes of code, and images of so many memories.
     ///
-    /// The code counts twice: the images of its memories lie in it, and once more in memory files, where instances map
-    /// them from. That is the most they can be; a small model is mostly image.
-    pub(crate) fn of(code_bytes: usize, memories: u32) -> Self {
+    /// Mapped code is one file with the images in it. Code that was copied counts twice: the images lie in it, and once more
+    /// in memory files, where instances map them from. That is the most they can be; a small model is mostly image.
+    pub(crate) fn of(code_bytes: usize, memories: u32, is_mapped: bool) -> Self {
+        let bytes = code_bytes as u64;
         Self {
             versions: 1,
-            bytes: 2 * code_bytes as u64,
-            files: memories.into(),
+            bytes: if is_mapped { bytes } else { 2 * bytes },
+            files: if is_mapped { 1 } else { memories.into() },
             maps: MAPS_OF_CODE,
         }
     }
@@ -137,14 +138,14 @@ mod tests {
         let system = SystemLimits::read();
         assert!(system.max_maps > 1_000 && system.max_files > 10);
         let bound = bound(system.max_maps, system.max_files);
-        assert!(Weight::of(1 << 20, 1).fits(&bound), "{bound:?}");
+        assert!(Weight::of(1 << 20, 1, true).fits(&bound), "{bound:?}");
     }
 
     #[test]
     fn half_of_the_files_and_the_maps_that_instances_leave_are_for_versions() {
         let usual = bound(65_530, 8_192);
         assert_eq!(usual.files, 4_096);
-        assert_eq!(usual.maps, 65_530 - 4_096 - 256 * 4);
+        assert_eq!(usual.maps, 65_530 - 4_096 - 1_024 * 4);
         assert_eq!(bound(5_600, 8_192).maps, 700, "an eighth in any case");
         assert_eq!(bound(u64::MAX, u64::MAX).versions, 1_000);
     }
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn what_weighs_more_than_was_counted_leaves_nothing() {
         let mut total = Weight::of_a_name();
-        total -= Weight::of(1_000, 1);
+        total -= Weight::of(1_000, 1, true);
         assert_eq!(total, Weight::default());
     }
 

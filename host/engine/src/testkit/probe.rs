@@ -76,7 +76,7 @@ impl Probe {
             &self.loaded,
             inputs,
             &limits,
-            limits.deadline,
+            Instant::now() + limits.deadline,
             None,
         )
         .map_err(|unanswered| unanswered.run_error(&limits))

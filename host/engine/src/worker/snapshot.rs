@@ -13,7 +13,7 @@ use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use super::steps::{Sandbox, Stop, refused};
 use crate::abi::v0_1::Plugin;
-use crate::state::CallState;
+use crate::state::{CallState, Guest};
 
 /// What the snapshotter itself adds to a memory while it reads it: a page each time, twice.
 const READING_BYTES: u64 = 2 * 65_536;
@@ -68,7 +68,7 @@ fn load(
     artifact: &[u8],
     settings: &[Setting],
     memory_bytes: u64,
-) -> Result<(Store<CallState>, Instance), Stop> {
+) -> Result<(Guest, Instance), Stop> {
     let deadline = sandbox.compile.load_deadline;
     let mut store = sandbox.store(memory_bytes.saturating_add(READING_BYTES), deadline);
     let ended = plugin.instantiate(&mut store).and_then(|instance| {
@@ -95,7 +95,7 @@ fn cannot(problem: &str) -> Stop {
 
 /// The state of the loaded instance, as the snapshotter asks for it: through functions that it has added.
 struct State {
-    store: Store<CallState>,
+    store: Guest,
     instance: Instance,
 }
 
@@ -117,10 +117,7 @@ impl State {
     }
 
     fn read<R: Lift + 'static>(&mut self, instance: &str, function: &str) -> wasmtime::Result<R> {
-        let State {
-            store,
-            instance: plugin,
-        } = self;
+        let (store, plugin) = (&mut *self.store, &self.instance);
         let missing = || wasmtime::Error::msg(format!("no {instance}#{function}"));
         let (_, index) = plugin
             .get_export(&mut *store, None, instance)

@@ -10,7 +10,6 @@ use foretell_types::run::RunError;
 use foretell_types::signature::{Example, NamedTensor, Signature};
 use foretell_types::{Digest, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
-use wasmtime::Store;
 use wasmtime::component::Component;
 
 use super::protocol::{Frame, Ready, Request, Source, WireSetting, Work};
@@ -19,9 +18,12 @@ use crate::abi::v0_1::Plugin;
 use crate::config::{CompileLimits, GuestLimits};
 use crate::error::{self, Fault};
 use crate::grants::log::Origin;
-use crate::state::{self, CallState, StoreLimits};
+use crate::state::{self, CallState, Guest, StoreLimits};
 use crate::ticker::{Running, Ticker};
 use crate::{admission, setup};
+
+/// An artifact that is so many times as large as its plugin keeps `load` busy for longer than quick compiling spares.
+const LONG_LOAD: usize = 50;
 
 /// Why the worker ends without having made anything.
 #[derive(Debug)]
@@ -96,8 +98,8 @@ pub(super) fn run(
     let sandbox = Sandbox {
         _running: ticker.running(),
         engine,
-        guest: request.guest,
-        compile: request.compile,
+        guest: request.guest.clone(),
+        compile: request.compile.clone(),
     };
     match request.work {
         Work::Greet => {}
@@ -121,8 +123,21 @@ pub(super) fn run(
 
             Frame::Step(Step::Snapshot).write(out)?;
             let settings: Vec<Setting> = settings.into_iter().map(WireSetting::into).collect();
-            let snapshot =
-                snapshot::take(&sandbox, &component, &artifact, &settings, memory_bytes)?;
+            let snapshot = if artifact.len() > component.len() * LONG_LOAD {
+                snapshot::take(&sandbox, &component, &artifact, &settings, memory_bytes)?
+            } else {
+                let engine =
+                    setup::quick_worker(request.guest.stack_bytes, request.dense_image_bytes)
+                        .map_err(|error| Stop::Trouble(format!("{error:#}")))?;
+                let ticker = Ticker::start(&engine)?;
+                let once = Sandbox {
+                    _running: ticker.running(),
+                    engine,
+                    guest: request.guest,
+                    compile: request.compile,
+                };
+                snapshot::take(&once, &component, &artifact, &settings, memory_bytes)?
+            };
             drop((component, artifact));
 
             Frame::Step(Step::Compile).write(out)?;
@@ -159,7 +174,7 @@ pub(super) struct Sandbox<'a> {
 
 impl Sandbox<'_> {
     /// A store of its own, for one stage.
-    pub(super) fn store(&self, memory_bytes: u64, deadline: Duration) -> Store<CallState> {
+    pub(super) fn store(&self, memory_bytes: u64, deadline: Duration) -> Guest {
         let limits = StoreLimits {
             memory_bytes,
             guest: &self.guest,

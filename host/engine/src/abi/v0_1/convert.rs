@@ -80,9 +80,8 @@ fn tensor(tensor: guest::TensorResult) -> Result<Tensor, TensorError> {
 
 fn canonical<T: Copy>(mut values: Vec<T>, is_nan: impl Fn(T) -> bool, nan: T) -> Vec<T> {
     for value in &mut values {
-        if is_nan(*value) {
-            *value = nan;
-        }
+        // Written either way: without a branch, several values are looked at at once.
+        *value = if is_nan(*value) { nan } else { *value };
     }
     values
 }

@@ -92,6 +92,12 @@ pub(super) fn limit(request: &Request) -> io::Result<()> {
         request.compile.data_bytes,
         request.compile.data_bytes,
     )?;
+    // It opens none; this bounds its memory files, which do not count as data.
+    set(
+        Resource::Fsize,
+        request.compile.data_bytes,
+        request.compile.data_bytes,
+    )?;
     set(Resource::Core, 0, 0)?;
     set(Resource::Nofile, OPEN_FILES, OPEN_FILES)?;
     close_inherited()?;
