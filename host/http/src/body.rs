@@ -1,13 +1,17 @@
 //! Request bodies: counted in bytes as they arrive, whatever their headers say, and never waited for without end.
 
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use foretell_predict::PredictError;
-use futures_util::stream::poll_fn;
 use futures_util::{Stream, StreamExt};
+use http_body::Body as _;
+use http_body::Frame;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{Instant, timeout};
 
 /// Whatever a transport says of a body that it lost: for the log only.
@@ -29,12 +33,15 @@ const WHOLE_BODY_TIME: Duration = Duration::from_secs(60);
 
 /// A body, unread.
 pub(crate) struct Body {
-    stream: Pin<Box<dyn Stream<Item = Result<Bytes, Lost>> + Send>>,
+    source: UnsyncBoxBody<Bytes, Lost>,
     declared_bytes: Option<u64>,
     patience: Patience,
     waited: Duration,
     received_bytes: u64,
 }
+
+/// What a transport has to say next; nothing at the end.
+type Next = Option<Result<Frame<Bytes>, Lost>>;
 
 impl Body {
     /// A body as the transport gives it. `declared_bytes` is its Content-Length, for early refusals only.
@@ -43,21 +50,13 @@ impl Body {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Lost>,
     {
-        let mut body = Box::pin(body);
-        let pieces = poll_fn(move |cx| {
-            loop {
-                let Some(frame) = ready!(body.as_mut().poll_frame(cx)) else {
-                    return Poll::Ready(None);
-                };
-                match frame.map(http_body::Frame::into_data) {
-                    Ok(Ok(piece)) => return Poll::Ready(Some(Ok(piece))),
-                    // Trailers: nobody asks for any.
-                    Ok(Err(_)) => {}
-                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
-                }
-            }
-        });
-        Self::of(pieces, declared_bytes, patience)
+        Self {
+            source: body.map_err(Into::into).boxed_unsync(),
+            declared_bytes,
+            patience,
+            waited: Duration::ZERO,
+            received_bytes: 0,
+        }
     }
 
     /// A body over warp's stream.
@@ -67,26 +66,10 @@ impl Body {
         patience: Patience,
     ) -> Self {
         // The buffers are `Bytes` behind warp's opaque type, so this copies nothing.
-        let pieces = stream.map(|piece| {
-            piece
-                .map(|mut piece| piece.copy_to_bytes(piece.remaining()))
-                .map_err(Lost::from)
+        let frames = stream.map(|piece| {
+            piece.map(|mut piece| Frame::data(piece.copy_to_bytes(piece.remaining())))
         });
-        Self::of(pieces, declared_bytes, patience)
-    }
-
-    fn of(
-        pieces: impl Stream<Item = Result<Bytes, Lost>> + Send + 'static,
-        declared_bytes: Option<u64>,
-        patience: Patience,
-    ) -> Self {
-        Self {
-            stream: Box::pin(pieces),
-            declared_bytes,
-            patience,
-            waited: Duration::ZERO,
-            received_bytes: 0,
-        }
+        Self::new(StreamBody::new(frames), declared_bytes, patience)
     }
 
     /// The next bytes; `None` at the end.
@@ -94,28 +77,62 @@ impl Body {
     /// # Errors
     /// `BodyLost` if the caller went away, `Malformed` if it is slower than allowed.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, PredictError> {
+        self.chunk_within(Duration::MAX).await
+    }
+
+    /// The next bytes of a body that may be waited for no longer than `whole`, all in all.
+    async fn chunk_within(&mut self, whole: Duration) -> Result<Option<Bytes>, PredictError> {
+        loop {
+            let next = match self.at_hand().await {
+                Some(next) => next,
+                None => Box::pin(self.wait(whole)).await?,
+            };
+            match next.map(|frame| frame.map(Frame::into_data)) {
+                None => return Ok(None),
+                Some(Ok(Ok(chunk))) => {
+                    self.received_bytes += chunk.len() as u64;
+                    return Ok(Some(chunk));
+                }
+                // Trailers: nobody asks for any.
+                Some(Ok(Err(_))) => {}
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a body was cut off");
+                    return Err(PredictError::BodyLost);
+                }
+            }
+        }
+    }
+
+    /// What has come already. That is all of a small body, and it needs neither clock nor timer.
+    async fn at_hand(&mut self) -> Option<Next> {
+        poll_fn(|context| {
+            Poll::Ready(match Pin::new(&mut self.source).poll_frame(context) {
+                Poll::Ready(next) => Some(next),
+                Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
+    async fn wait(&mut self, whole: Duration) -> Result<Next, PredictError> {
         let earned = Duration::from_secs_f64(
             self.received_bytes as f64 / f64::from(self.patience.bytes_per_second),
         );
-        let left = (self.patience.fixed + earned).saturating_sub(self.waited);
+        let patience = self.patience.fixed + earned;
         let since = Instant::now();
-        let next = timeout(left, self.stream.next()).await;
+        let left = patience.min(whole).saturating_sub(self.waited);
+        let next = timeout(left, self.source.frame()).await;
         self.waited += since.elapsed();
-        match next {
-            Ok(None) => Ok(None),
-            Ok(Some(Ok(chunk))) => {
-                self.received_bytes += chunk.len() as u64;
-                Ok(Some(chunk))
-            }
-            Ok(Some(Err(error))) => {
-                tracing::debug!(%error, "a body was cut off");
-                Err(PredictError::BodyLost)
-            }
-            Err(_) => Err(PredictError::Malformed(format!(
-                "the body comes too slowly: send at least {} bytes each second",
-                self.patience.bytes_per_second
-            ))),
-        }
+        next.map_err(|_| {
+            PredictError::Malformed(if patience <= whole {
+                format!(
+                    "the body comes too slowly: send at least {} bytes each second",
+                    self.patience.bytes_per_second
+                )
+            } else {
+                format!("the body took longer than {} s", whole.as_secs())
+            })
+        })
     }
 
     /// The whole body.
@@ -124,16 +141,6 @@ impl Body {
     /// `TooLarge` past `limit_bytes`, as soon as that is known; `Malformed` if it takes longer than a minute, since who
     /// reads a body whole holds a place meanwhile; those of [`Body::chunk`].
     pub(crate) async fn read(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
-        match timeout(WHOLE_BODY_TIME, self.read_whole(limit_bytes)).await {
-            Ok(body) => body,
-            Err(_) => Err(PredictError::Malformed(format!(
-                "the body took longer than {} s",
-                WHOLE_BODY_TIME.as_secs()
-            ))),
-        }
-    }
-
-    async fn read_whole(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
         let too_large = PredictError::TooLarge {
             what: "the body",
             limit_bytes,
@@ -144,7 +151,7 @@ impl Body {
         {
             return Err(too_large);
         }
-        let Some(first) = self.chunk().await? else {
+        let Some(first) = self.chunk_within(WHOLE_BODY_TIME).await? else {
             return Ok(Bytes::new());
         };
         if self.received_bytes > limit_bytes {
@@ -157,7 +164,7 @@ impl Body {
         let mut whole =
             BytesMut::with_capacity(usize::try_from(reserved).unwrap_or(0).max(2 * first.len()));
         whole.extend_from_slice(&first);
-        while let Some(chunk) = self.chunk().await? {
+        while let Some(chunk) = self.chunk_within(WHOLE_BODY_TIME).await? {
             if self.received_bytes > limit_bytes {
                 return Err(too_large);
             }

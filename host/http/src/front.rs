@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use foretell_types::ErrorKind;
@@ -21,6 +20,7 @@ use crate::extract::{self, Head, Request, X_REQUEST_ID};
 use crate::recover::Unanswered;
 use crate::reply::{self, Failure, Response};
 use crate::routes::prediction::{self, Asked};
+use crate::shed::{Shed, Shedding};
 use crate::text::shown;
 use crate::{App, HttpConfig};
 
@@ -39,6 +39,7 @@ pub struct Routes {
     filter: BoxedFilter<(Response,)>,
     max_url_bytes: usize,
     patience: Patience,
+    shedding: Arc<Shedding>,
 }
 
 impl Routes {
@@ -52,6 +53,7 @@ impl Routes {
             filter,
             max_url_bytes: config.max_url_bytes,
             patience,
+            shedding: Arc::new(Shedding::new()),
         }
     }
 
@@ -71,13 +73,15 @@ impl Routes {
             Err(failure)
         } else if let Some(asked) = Asked::of(parts.uri.path()) {
             let request = Request::new(Arc::clone(&head), body);
-            let predicted = caught(prediction::answer(&self.app, asked, request)).await;
+            let predicted = pin!(prediction::answer(&self.app, asked, request));
+            let predicted = caught(predicted).await;
             predicted.map_err(|panic| Failure::internal(panicked(&*panic)))
         } else {
             let path = parts.uri.clone();
             parts.extensions.insert(Arc::clone(&head));
             let request = http::Request::from_parts(parts, body);
-            self.route(request)
+            // Boxed: it is larger than all that a prediction needs, which would be moved about with it.
+            Box::pin(self.route(request))
                 .await
                 .map_err(|unanswered| match unanswered {
                     Unanswered::NoRoute => Failure::new(
@@ -91,8 +95,30 @@ impl Routes {
         if let Ok(value) = HeaderValue::from_str(head.call.request_id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
-        log(&head, &method, &response, began.elapsed());
+        self.log(&head, &method, &response, began);
         response
+    }
+
+    /// One line for each request; never a path, which may hold anything, but its route's template.
+    fn log(&self, head: &Head, method: &Method, response: &Response, began: Instant) {
+        let status = response.status().as_u16();
+        let is_shed = response.extensions().get::<Shed>().is_some();
+        if is_shed && let Some(refused) = self.shedding.note(began) {
+            tracing::warn!(refused, "more was asked than can be done");
+        }
+        let is_usual = status < 400 || is_shed;
+        if is_usual && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let request_id = head.call.request_id.as_str();
+        let route = response.extensions().get::<Template>();
+        let route = route.map_or("none", |template| template.0);
+        let (method, ms) = (method.as_str(), began.elapsed().as_secs_f64() * 1e3);
+        if is_usual {
+            tracing::debug!(request_id, method, route, status, ms, "request");
+        } else {
+            tracing::info!(request_id, method, route, status, ms, "request");
+        }
     }
 
     /// Why a head that hyper could read is no request for any route.
@@ -120,7 +146,8 @@ impl Routes {
         B: http_body::Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mut response = match caught(warp::service(self.filter.clone()).call(request)).await {
+        let routed = pin!(warp::service(self.filter.clone()).call(request));
+        let mut response = match caught(routed).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             // What it had in hand is gone with it; locks of std that it held are poisoned, ours recover from that.
@@ -130,22 +157,6 @@ impl Routes {
             None => Ok(response),
             Some(unanswered) => Err(unanswered),
         }
-    }
-}
-
-/// One line for each request; never a path, which may hold anything, but its route's template.
-fn log(head: &Head, method: &Method, response: &Response, took: Duration) {
-    let request_id = head.call.request_id.as_str();
-    let status = response.status().as_u16();
-    let route = response
-        .extensions()
-        .get::<Template>()
-        .map_or("none", |template| template.0);
-    let (method, ms) = (method.as_str(), took.as_secs_f64() * 1e3);
-    if status < 400 {
-        tracing::debug!(request_id, method, route, status, ms, "request");
-    } else {
-        tracing::info!(request_id, method, route, status, ms, "request");
     }
 }
 
@@ -168,9 +179,9 @@ where
     }
 }
 
-/// Runs a future to its end or to its panic.
-async fn caught<F: Future>(future: F) -> std::thread::Result<F::Output> {
-    let mut future = pin!(future);
+/// Runs a future to its end or to its panic. It is lent: a future that is handed over is kept twice, before and after its
+/// first step.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> std::thread::Result<F::Output> {
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

@@ -24,6 +24,7 @@ mod recover;
 mod reply;
 mod routes;
 pub mod serve;
+mod shed;
 mod text;
 mod wire;
 

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
 use crate::extract::{Head, Surface};
+use crate::shed::Shed;
 
 /// A finished response.
 pub(crate) type Response = warp::reply::Response;
@@ -141,7 +142,8 @@ impl From<PredictError> for Failure {
 pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     let (status, request_id) = (failure.status(), head.call.request_id.as_str());
     let (code, message) = (failure.kind.code(), failure.message.as_str());
-    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+    let is_shed = matches!(failure.kind, ErrorKind::Overloaded | ErrorKind::RateLimited);
+    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED && !is_shed {
         let cause = failure.cause.as_deref().unwrap_or(message);
         tracing::warn!(request_id, code, cause, "request failed");
     }
@@ -171,6 +173,9 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
             response
         }
     };
+    if is_shed {
+        response.extensions_mut().insert(Shed);
+    }
     let headers = response.headers_mut();
     if let Some(allow) = failure.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -311,16 +316,22 @@ fn describe(headers: &mut HeaderMap, answer: &Answer) {
     headers.reserve(8);
     let cached = HeaderValue::from_static(answer.lookup.cached.as_str());
     headers.insert(X_CACHE, cached);
+    headers.insert(X_CREDITS_USED, HeaderValue::from(answer.credits()));
     for (name, value) in [
-        (SERVER_TIMING, timing(answer)),
-        (X_CREDITS_USED, answer.credits().to_string()),
-        (X_MODEL_VERSION, target.version.to_string()),
-        (X_MODEL_DIGEST, target.digest.to_string()),
+        (SERVER_TIMING, HeaderValue::try_from(timing(answer))),
+        (
+            X_MODEL_DIGEST,
+            HeaderValue::try_from(target.digest.to_string()),
+        ),
     ] {
-        // Digits, and names that were parsed: all of them can stand in a header.
-        if let Ok(value) = HeaderValue::try_from(value) {
+        // Digits, letters and signs: all of them can stand in a header.
+        if let Ok(value) = value {
             headers.insert(name, value);
         }
+    }
+    // A name that was parsed can, too.
+    if let Ok(version) = HeaderValue::from_str(target.version.as_str()) {
+        headers.insert(X_MODEL_VERSION, version);
     }
 }
 
@@ -333,7 +344,8 @@ fn timing(answer: &Answer) -> String {
         ("compute", answer.usage.compute),
     ] {
         let between = if text.is_empty() { "" } else { ", " };
-        let us = took.as_micros();
+        // Wider numbers are divided by a function. 64 bits of microseconds are more than half a million years.
+        let us = took.as_micros() as u64;
         // Writing into a string cannot fail. Whole numbers, because writing a fraction takes several times as long.
         let _ = write!(text, "{between}{name};dur={}.{:03}", us / 1_000, us % 1_000);
     }

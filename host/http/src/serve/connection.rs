@@ -53,7 +53,7 @@ pub(super) async fn run(
     // Of the last request.
     let body_was_read = Arc::new(AtomicBool::new(true));
     let service = service_fn(|mut request: http::Request<Incoming>| {
-        pace.request(Instant::now());
+        pace.request();
         shared.requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         body_was_read.store(request.body().is_end_stream(), Ordering::Relaxed);
@@ -136,7 +136,8 @@ pub(super) async fn run(
                 || !parts.read_buf.is_empty()
                 || stream.try_read(&mut [0]).is_ok_and(|read| read > 0);
             if unread {
-                linger(stream).await;
+                // Boxed: every connection would carry the room for it.
+                Box::pin(linger(stream)).await;
             }
         }
     }
@@ -164,7 +165,7 @@ async fn linger(mut stream: TcpStream) {
         return;
     }
     let discard = async {
-        let mut nowhere = [0; 16 << 10];
+        let mut nowhere = vec![0; 16 << 10];
         while stream.read(&mut nowhere).await.is_ok_and(|read| read > 0) {}
     };
     // Whatever is still coming after that is not waited for.
@@ -188,7 +189,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.pace.read(Instant::now());
+            self.pace.read(Instant::now);
         }
         polled
     }
@@ -236,7 +237,7 @@ impl AsyncWrite for Watched {
 impl Watched {
     fn note(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(polled, Poll::Ready(Ok(1..))) {
-            self.pace.wrote(Instant::now());
+            self.pace.wrote(Instant::now);
         }
         polled
     }

@@ -37,9 +37,14 @@ pub(crate) struct Missed<'a> {
 /// Inputs, and the key under which their answer is or will be known; none where it is not to be kept.
 pub(crate) struct Question<'a> {
     inputs: Checked,
-    known: Option<(&'a AnswerCache, Key)>,
+    known: Option<Known<'a>>,
     wanted: CacheUse,
-    took: Duration,
+}
+
+struct Known<'a> {
+    cache: &'a AnswerCache,
+    key: Key,
+    begun: Instant,
 }
 
 /// Makes the key. Without a cache, or for a version or a caller that wants none, nothing is hashed.
@@ -49,15 +54,16 @@ pub(crate) fn question<'a>(
     target: &Target,
     inputs: Checked,
 ) -> Question<'a> {
-    let begun = Instant::now();
-    let known = cache
-        .filter(|_| wanted != CacheUse::Bypass && may_be_kept(target))
-        .map(|cache| (cache, key_of(target, &inputs)));
+    let cache = cache.filter(|_| wanted != CacheUse::Bypass && may_be_kept(target));
+    let known = cache.map(|cache| {
+        let begun = Instant::now();
+        let key = key_of(target, &inputs);
+        Known { cache, key, begun }
+    });
     Question {
         inputs,
         known,
         wanted,
-        took: begun.elapsed(),
     }
 }
 
@@ -69,9 +75,8 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
         inputs,
         known,
         wanted,
-        took,
     } = question;
-    let Some((cache, key)) = known else {
+    let Some(Known { cache, key, begun }) = known else {
         return Recalled::Miss(Missed {
             target,
             inputs,
@@ -79,7 +84,6 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
             lookup: Lookup::BYPASS,
         });
     };
-    let begun = Instant::now();
     let (cached, place) = if wanted == CacheUse::Refresh {
         (Cached::Bypass, Some(cache.renew(key)))
     } else {
@@ -93,7 +97,7 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
                     usage: Usage::default(),
                     lookup: Lookup {
                         cached: Cached::Hit,
-                        took: took + begun.elapsed(),
+                        took: begun.elapsed(),
                     },
                 });
             }
@@ -107,7 +111,7 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
         place,
         lookup: Lookup {
             cached,
-            took: took + begun.elapsed(),
+            took: begun.elapsed(),
         },
     })
 }
