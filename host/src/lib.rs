@@ -18,6 +18,7 @@ pub mod sandbox;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod threads;
 pub mod wire;
 
 pub use config::Config;

@@ -12,7 +12,7 @@ use crate::folder::{DataFolder, FolderError};
 use crate::lock::LockError;
 use crate::telemetry::{self, Colour};
 use crate::wire::{House, StartError};
-use crate::{limits, shutdown};
+use crate::{limits, shutdown, threads};
 
 /// Starts the server. Without any configuration it makes ./foretell-data, an operator's key, and listens on
 /// 127.0.0.1:5000.
@@ -44,11 +44,7 @@ impl Serve {
         let folder =
             DataFolder::open(&config.server.data_dir).map_err(|error| folder_failure(&error))?;
         let listener = bind(config.server.listen)?;
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            // Short predictions run on these threads: the guest's stack (1 MiB) and the host's frames above it.
-            .thread_stack_size(4 << 20)
-            .build()
+        threads::runtime()
             .map_err(|error| Failure::new(Exit::Os, format_args!("async runtime: {error}")))?
             .block_on(serve(config, folder, listener))
     }

@@ -294,9 +294,9 @@ mod tests {
             ),
             (
                 "FORETELL_SANDBOX__LANES",
-                "256",
+                "1024",
                 Some(
-                    "sandbox.lanes cannot be 256; use at most one less than sandbox.instances, which is 255",
+                    "sandbox.lanes cannot be 1024; use at most one less than sandbox.instances, which is 1023",
                 ),
             ),
             (

@@ -375,7 +375,7 @@ impl Sandbox {
                     "sandbox.instances",
                     "Guest instances alive at once, at most; more than lanes has threads.",
                 ),
-                256,
+                1_024,
                 2..=2_000,
             ),
             lanes: layers.take_within(

@@ -22,10 +22,10 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// A server without any.
+    /// A server without any, which keeps all loaded that its system has room for.
     pub(crate) fn open(bench: &Bench) -> Result<Self> {
         Ok(Self {
-            site: Site::foretell(bench, &[])?,
+            site: Site::foretell(bench, &[("FORETELL_SANDBOX__LOADED_VERSIONS", "10000")])?,
             plugin: testkit::echo(),
             size: 0,
         })

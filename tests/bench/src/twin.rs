@@ -13,7 +13,7 @@ use foretell::config::{Config, Environment, Flags, Loaded};
 use foretell::folder::DataFolder;
 use foretell::telemetry::{self, Colour};
 use foretell::wire::House;
-use foretell::{limits, shutdown};
+use foretell::{limits, shutdown, threads};
 use foretell_sdk::{Predictor, Settings};
 use foretell_types::run::{RunCall, RunError, RunOutcome, Runner, Usage};
 use foretell_types::{Elements, TenantId, Tensor, VersionDigest};
@@ -47,17 +47,13 @@ pub(crate) fn serve(args: &[String]) -> Result<()> {
     let folder = DataFolder::open(&config.server.data_dir)?;
     let listener = std::net::TcpListener::bind(config.server.listen)?;
     // As `foretell serve` does.
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(4 << 20)
-        .build()?
-        .block_on(async {
-            let stop = shutdown::on_signal()?;
-            let house = House::open_with(config, folder, |_| Arc::new(native)).await?;
-            eprintln!("listening on http://{}", listener.local_addr()?);
-            house.serve(listener, stop).await?;
-            Ok(())
-        })
+    threads::runtime()?.block_on(async {
+        let stop = shutdown::on_signal()?;
+        let house = House::open_with(config, folder, |_| Arc::new(native)).await?;
+        eprintln!("listening on http://{}", listener.local_addr()?);
+        house.serve(listener, stop).await?;
+        Ok(())
+    })
 }
 
 /// Runs a forest of two classes where it is called, whichever version it is asked for.

@@ -95,7 +95,8 @@ async fn drive(plan: &Plan) -> Result<Outcome> {
         tasks.spawn_local(Rc::clone(&shared).serve(connection));
     }
     let mut awake = JoinSet::new();
-    if matches!(plan.pace, Pace::Closed { .. }) {
+    // One that waits for each answer before it asks again keeps no server busy, and may run beside another load.
+    if matches!(plan.pace, Pace::Closed { connections: 2.. }) {
         awake.spawn_local(Rc::clone(&shared).stay_awake());
     }
     sleep_until(span.start.into()).await;
