@@ -9,7 +9,8 @@ const HEAD: &str = "\
 # Benchmarks
 
 Written by `cargo xtask bench --document`; do not edit. What is measured, against what, and what was to be reached is said in
-`tests/bench/src/rows/` and `tests/bench/src/curves/`, one file each. A goal that is missed is shown as missed.
+`tests/bench/src/rows/` and `tests/bench/src/curves/`, one file each. A goal that is missed is shown as missed; where the time
+goes then, and what was tried, is told in [PROFILES.md](PROFILES.md).
 ";
 
 const HOW: &str = "\
@@ -20,6 +21,8 @@ const HOW: &str = "\
 - Before anything is timed, the answers of both sides are compared, to 1e-5.
 - The prediction cache is off, except in row 11. All rows of ours run with a key, its check, and every limit as shipped.
 - Load with a fixed rate counts latency from the time at which a request was due, and what is never answered counts, too.
+- A load that asks as fast as it is answered never sleeps: to wake it takes the server's own system call some microseconds,
+  which no caller across a network costs it.
 - Processor time is what the kernel has counted for the server's threads, over the answers of the same time.
 
 Repeat it with `cargo xtask bench`, or with some rows and curves only: `cargo xtask bench 1 2 batch`. It takes two
