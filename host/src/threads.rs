@@ -54,16 +54,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_of_the_runtime_have_short_turns_and_what_they_start_does_not() {
+    fn threads_of_the_runtime_have_shorter_turns_than_others() {
         let runtime = runtime().unwrap();
-        let flags = |of: &str| {
+        let slice = |of: &str| {
             let text = std::fs::read_to_string(format!("/proc/{of}/sched")).ok()?;
             let line = text.lines().find(|line| line.starts_with("se.slice"))?;
             line.split(':').nth(1)?.trim().parse::<u64>().ok()
         };
-        let here = flags("self");
+        let here = slice("self");
         let there =
-            runtime.block_on(async { tokio::spawn(async move { flags("thread-self") }).await });
+            runtime.block_on(async { tokio::spawn(async move { slice("thread-self") }).await });
         // Where the kernel does not show slices, there is nothing to compare.
         if let (Some(here), Some(there)) = (here, there.unwrap()) {
             assert!(there < here, "{there} and {here}");

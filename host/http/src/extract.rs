@@ -186,23 +186,7 @@ pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
 /// 128 random bits as hexadecimal digits. An id names a request and protects nothing, so it need not be beyond guessing, and
 /// most requests bring none: it costs no system call.
 pub(crate) fn generated_id() -> RequestId {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    // By hand, since the formatter takes several times as long.
-    let mut digits = [0; 32];
-    for (pair, byte) in digits
-        .chunks_exact_mut(2)
-        .zip(fastrand::u128(..).to_be_bytes())
-    {
-        pair.copy_from_slice(&[
-            DIGITS[usize::from(byte >> 4)],
-            DIGITS[usize::from(byte & 0xf)],
-        ]);
-    }
-    let digits = std::str::from_utf8(&digits).unwrap_or_default();
-    RequestId::parse(digits).unwrap_or_else(|_| {
-        // 32 hexadecimal digits are a request id.
-        unreachable!("hexadecimal digits were refused as a request id")
-    })
+    RequestId::from_bits(fastrand::u128(..))
 }
 
 /// The key of `Authorization: Bearer KEY` or `X-API-Key: KEY`; the former wins. Any other scheme, and what is not visible

@@ -42,15 +42,19 @@ fn nibble(digit: u8) -> Option<u8> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 0xf)];
-        }
-        // All of it is ASCII.
-        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+        f.write_str(hexadecimal(&self.0, &mut [0; 64]))
     }
+}
+
+/// Bytes as hexadecimal digits, in a text of twice their length. By hand, since the formatter takes several times as long.
+pub(crate) fn hexadecimal<'a>(bytes: &[u8], text: &'a mut [u8]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 0xf)];
+    }
+    // All of it is ASCII.
+    std::str::from_utf8(text).unwrap_or_default()
 }
 
 impl fmt::Debug for Digest {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::digest::hexadecimal;
+
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what} `{}` is not valid: use {rule}", self.shown())]
@@ -117,6 +119,13 @@ name!(
     "1 to 128 of A-Z, a-z, 0-9, ., _ and -",
     |text| (1..=128).contains(&text.len()) && text.bytes().all(name_byte)
 );
+
+impl RequestId {
+    /// A name made of 128 bits: 32 hexadecimal digits.
+    pub fn from_bits(bits: u128) -> Self {
+        Self(hexadecimal(&bits.to_be_bytes(), &mut [0; 32]).into())
+    }
+}
 
 fn model_like(text: &str) -> bool {
     text.len() <= 128 && starts_alphanumeric(text) && text.bytes().all(name_byte)

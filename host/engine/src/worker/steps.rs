@@ -87,20 +87,17 @@ pub(super) fn run(
     walls: Walls,
     out: &mut impl Write,
 ) -> Result<(), Stop> {
-    let engine = setup::worker(request.guest.stack_bytes, request.dense_image_bytes)
-        .map_err(|error| Stop::Trouble(format!("{error:#}")))?;
+    let (guest, compile) = (&request.guest, &request.compile);
+    let (stack, image) = (guest.stack_bytes, request.dense_image_bytes);
+    let trouble = |error| Stop::Trouble(format!("{error:#}"));
+    let engine = setup::worker(stack, image).map_err(trouble)?;
     let ready = Ready {
         engine: setup::shown(&setup::fingerprint(&engine)),
         walls,
     };
     Frame::Ready(ready).write(out)?;
     let ticker = Ticker::start(&engine)?;
-    let sandbox = Sandbox {
-        _running: ticker.running(),
-        engine,
-        guest: request.guest.clone(),
-        compile: request.compile.clone(),
-    };
+    let sandbox = Sandbox::new(engine, &ticker, guest, compile);
     match request.work {
         Work::Greet => {}
         Work::Recompile { .. } => {
@@ -126,16 +123,9 @@ pub(super) fn run(
             let snapshot = if artifact.len() > component.len() * LONG_LOAD {
                 snapshot::take(&sandbox, &component, &artifact, &settings, memory_bytes)?
             } else {
-                let engine =
-                    setup::quick_worker(request.guest.stack_bytes, request.dense_image_bytes)
-                        .map_err(|error| Stop::Trouble(format!("{error:#}")))?;
+                let engine = setup::quick_worker(stack, image).map_err(trouble)?;
                 let ticker = Ticker::start(&engine)?;
-                let once = Sandbox {
-                    _running: ticker.running(),
-                    engine,
-                    guest: request.guest,
-                    compile: request.compile,
-                };
+                let once = Sandbox::new(engine, &ticker, guest, compile);
                 snapshot::take(&once, &component, &artifact, &settings, memory_bytes)?
             };
             drop((component, artifact));
@@ -172,7 +162,21 @@ pub(super) struct Sandbox<'a> {
     _running: Running<'a>,
 }
 
-impl Sandbox<'_> {
+impl<'a> Sandbox<'a> {
+    fn new(
+        engine: wasmtime::Engine,
+        ticker: &'a Ticker,
+        guest: &GuestLimits,
+        compile: &CompileLimits,
+    ) -> Self {
+        Self {
+            _running: ticker.running(),
+            engine,
+            guest: guest.clone(),
+            compile: compile.clone(),
+        }
+    }
+
     /// A store of its own, for one stage.
     pub(super) fn store(&self, memory_bytes: u64, deadline: Duration) -> Guest {
         let limits = StoreLimits {
