@@ -81,7 +81,8 @@ impl Answer {
     }
 }
 
-/// Posts JSON to `path` of the server at `base` (`http://address`), with an API key.
+/// Posts JSON to `path` of the server at `base` (`http://address`), with an API key. A prediction is to be run, not to be
+/// recalled.
 pub(crate) fn post(base: &str, path: &str, key: &str, json: &[u8]) -> Result<Answer> {
     let address = base
         .strip_prefix("http://")
@@ -92,8 +93,8 @@ pub(crate) fn post(base: &str, path: &str, key: &str, json: &[u8]) -> Result<Ans
     stream.set_write_timeout(Some(TIMEOUT))?;
     // 1.0, so that the answer ends with the connection and needs no decoding.
     let head = format!(
-        "POST {path} HTTP/1.0\r\nHost: {address}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n",
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nX-API-Key: {key}\r\nCache-Control: no-cache\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         json.len()
     );
     stream.write_all(head.as_bytes())?;
