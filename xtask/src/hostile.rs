@@ -208,8 +208,8 @@ fn document(rows: &[Value]) -> Result<String> {
         );
     }
     page += "\n## Overload\n\n\
-        The generator takes its share of the same cores: what the server can carry is what the generator got of it in a\n\
-        closed loop just before. Times are measured from when a request was meant to go out, and up to 1 ms too long.\n\n\
+        Server and generator have a processor each. What the server can carry is what the generator got of it in a closed\n\
+        loop just before. Times are measured from when a request was meant to go out, and up to 1 ms too long.\n\n\
         | id | load | came back | figures | MiB |\n|---|---|---|---|---|\n";
     for row in &loads {
         let mut seen = figures(row);

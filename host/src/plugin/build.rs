@@ -90,6 +90,18 @@ impl BuildError {
 /// # Errors
 /// [`BuildError`], of which every message says what to do.
 pub fn build(dir: &Path, progress: Progress<'_>) -> Result<PathBuf, BuildError> {
+    build_exporting(INFERENCE, dir, progress)
+}
+
+/// The same for a crate whose component exports another interface, up to its version.
+///
+/// # Errors
+/// As [`build`]; [`BuildError::NoPredictor`] where that export is missing.
+pub fn build_exporting(
+    interface: &str,
+    dir: &Path,
+    progress: Progress<'_>,
+) -> Result<PathBuf, BuildError> {
     let manifest = dir.join("Cargo.toml");
     let manifest = manifest
         .canonicalize()
@@ -99,7 +111,7 @@ pub fn build(dir: &Path, progress: Progress<'_>) -> Result<PathBuf, BuildError> 
     let plugin = describe(toolchain, dir, &manifest)?;
     progress(&format!("compiling {}", plugin.name));
     let module = compile(toolchain, dir, &manifest, &plugin)?;
-    let component = componentise(&plugin.name, &read(&module)?)?;
+    let component = componentise(&plugin.name, interface, &read(&module)?)?;
     let file = plugin
         .target
         .join("foretell")
@@ -235,13 +247,13 @@ fn compile(
 }
 
 /// Wraps a core module into a component of the world that its bindings name.
-fn componentise(name: &str, module: &[u8]) -> Result<Vec<u8>, BuildError> {
+fn componentise(name: &str, interface: &str, module: &[u8]) -> Result<Vec<u8>, BuildError> {
     let component = wit_component::ComponentEncoder::default()
         .module(module)
         .and_then(|encoder| encoder.validate(true).encode())
         .map_err(|error| BuildError::Component(format!("{error:#}")))?;
     let exports = exports(&component).map_err(|error| BuildError::Component(error.to_string()))?;
-    if exports.iter().any(|export| export.starts_with(INFERENCE)) {
+    if exports.iter().any(|export| export.starts_with(interface)) {
         Ok(component)
     } else {
         Err(BuildError::NoPredictor(name.to_owned()))

@@ -81,6 +81,20 @@ impl Forest {
         rows(self.shape.features, count)
     }
 
+    /// The trees as the component for `wasmtime serve` walks them: of each, a threshold for each node from 1 on, its
+    /// feature in a byte, and the leaves; what is not used is zero.
+    pub(crate) fn as_walked(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::new());
+        for tree in &self.trees {
+            out.f64(0.0);
+            tree.splits.iter().for_each(|split| out.f64(split.1));
+            out.u8(0);
+            tree.splits.iter().for_each(|split| out.u8(split.0 as u8));
+            tree.leaves.iter().for_each(|value| out.f64(*value));
+        }
+        out.0
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer(b"FTLMODEL".to_vec());
         out.u32(1);

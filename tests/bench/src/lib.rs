@@ -11,3 +11,4 @@ pub mod http;
 pub mod load;
 pub mod machine;
 pub mod pairs;
+pub mod processor;

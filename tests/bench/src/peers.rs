@@ -1,14 +1,22 @@
-//! Python's servers: their virtual environments, the model that they and we serve, and how each is started.
+//! Other servers: what they are made of, the model that they and we serve, and how each is started.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use foretell::plugin::build::build_exporting;
 use foretell_bench::http::Request;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
+use crate::forests::Forest;
 use crate::process::{Server, free_address};
+
+/// The one whose engine ours is.
+const WASMTIME: &str = "48.0.8";
+
+/// What serving takes, as it comes; neither its other commands nor its other compilers.
+const WASMTIME_FEATURES: &str = "serve,run,compile,cranelift,component-model-async,pooling-allocator,parallel-compilation,threads";
 
 /// Virtual environments, and the exported models.
 pub(crate) struct Peers {
@@ -161,6 +169,56 @@ pub(crate) fn mlserver(bench: &Bench, peers: &Peers) -> Result<Peer> {
         probability: |answer| answer["outputs"][0]["data"][1].as_f64(),
         note: "MLServer with its scikit-learn runtime in one process (parallel_workers 0), V2 over JSON on both sides",
     })
+}
+
+/// `wasmtime serve` and a component for it; an instance answers so many requests.
+pub(crate) struct Wasmtime {
+    program: PathBuf,
+    component: PathBuf,
+}
+
+impl Wasmtime {
+    /// Builds what is not there yet: a quarter of an hour at the first time, on two processors.
+    pub(crate) fn prepare(bench: &Bench, forest: &Forest) -> Result<Self> {
+        let root = bench.folder("wasmtime")?;
+        let version = format!("={WASMTIME}");
+        once(&root.join("made"), version.as_bytes(), || {
+            eprintln!("building wasmtime {WASMTIME}");
+            finish(
+                Command::new("cargo")
+                    .args(["install", "wasmtime-cli", "--locked", "--version", &version])
+                    .args(["--no-default-features", "--features", WASMTIME_FEATURES])
+                    .arg("--root")
+                    .arg(&root)
+                    .env("CARGO_TARGET_DIR", root.join("target")),
+            )
+        })?;
+        let (sources, folder) = (bench.peers.join("wasi-http"), root.join("component"));
+        std::fs::create_dir_all(folder.join("src"))?;
+        for file in ["Cargo.toml", "Cargo.lock", "src/lib.rs"] {
+            std::fs::copy(sources.join(file), folder.join(file))
+                .with_context(|| format!("cannot copy {file}"))?;
+        }
+        std::fs::write(folder.join("forest.bin"), forest.as_walked())?;
+        let say = |step: &str| eprintln!("{step}");
+        Ok(Self {
+            program: root.join("bin/wasmtime"),
+            component: build_exporting("wasi:http/incoming-handler@", &folder, &say)?,
+        })
+    }
+
+    /// Serves; each instance answers at most so many requests.
+    pub(crate) fn serve(&self, bench: &Bench, requests_of_an_instance: u32) -> Result<Server> {
+        let address = free_address()?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["serve", "--addr", &address, "-O", "pooling-allocator=y"])
+            .arg("--max-instance-reuse-count")
+            .arg(requests_of_an_instance.to_string())
+            .arg(&self.component);
+        let log = bench.logs()?.join("wasmtime.log");
+        Server::start_peer(command, &address, &Request::new("GET", "/"), &log)
+    }
 }
 
 fn plain(row: &[f64]) -> Request {

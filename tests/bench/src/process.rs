@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use foretell_bench::cpu;
 use foretell_bench::http::Request;
 use foretell_bench::load::{Outcome, Plan};
+use foretell_bench::processor::{has_all, keep_to};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Where servers run, and code that is measured in this process.
@@ -236,25 +237,7 @@ pub(crate) fn on<T: Send>(processor: usize, code: impl FnOnce() -> T + Send) -> 
 
 /// Whether server and load can have a processor each.
 pub(crate) fn two_processors() -> bool {
-    [SERVER, LOAD]
-        .iter()
-        .all(|processor| on(*processor, || ()).is_ok())
-}
-
-/// Keeps this thread, and what it starts, to one processor. By libc: rustix has it behind a feature that nothing else here
-/// needs, and with which wasmtime would be compiled a second time.
-fn keep_to(processor: usize) -> std::io::Result<()> {
-    // SAFETY: all bytes zero are a set of no processors.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the number is 0 or 1, and the set has room for 1,024.
-    unsafe { libc::CPU_SET(processor, &mut set) };
-    // SAFETY: the set lives until the call returns, and its size is given.
-    let done = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
+    has_all([SERVER, LOAD])
 }
 
 /// A port that was free a moment ago.

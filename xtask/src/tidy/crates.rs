@@ -28,6 +28,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
         "foretell-tests",
         &[
             "foretell",
+            "foretell-bench",
             "foretell-types",
             "foretell-engine",
             "foretell-predict",

@@ -115,6 +115,24 @@ impl Findings {
         self
     }
 
+    /// The same, all figures named as parts of something.
+    #[must_use]
+    pub(crate) fn under(mut self, whole: &str) -> Self {
+        for figure in &mut self.figures {
+            figure.name = format!("{whole}: {}", figure.name);
+        }
+        self
+    }
+
+    /// With what another has found, whose figures have other names.
+    #[must_use]
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.figures.extend(other.figures);
+        self.notes.extend(other.notes);
+        self.not_measured = self.not_measured.or(other.not_measured);
+        self
+    }
+
     /// Nothing, and why.
     pub(crate) fn not_measured(why: impl Into<String>) -> Self {
         Self {

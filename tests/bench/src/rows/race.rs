@@ -95,7 +95,7 @@ pub(crate) fn race(bench: &Bench, a: &Side<'_>, b: &Side<'_>) -> Result<Findings
 }
 
 /// A server of ours with a model, ready to be asked for one row at a time, and known to answer what it should.
-fn one_row<'a>(
+pub(crate) fn one_row<'a>(
     site: &'a Site,
     name: &'a str,
     version: &Version<'_>,

@@ -1,0 +1,51 @@
+//! Which processor a thread runs on: what is measured gets one, and the load on it another.
+
+use std::io;
+use std::thread;
+
+/// Keeps this thread, and what it starts, to one processor. By libc: rustix has it behind a feature that nothing else here
+/// needs, and with which wasmtime would be compiled a second time.
+///
+/// # Errors
+/// If there is no such processor, or this process may not run on it.
+pub fn keep_to(processor: usize) -> io::Result<()> {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: all bytes zero are a set of no processors.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set has room for the number.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the set lives until the call returns, and its size is given.
+    let done = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whether something may be kept to each of these.
+pub fn has_all<const N: usize>(processors: [usize; N]) -> bool {
+    processors.into_iter().all(|processor| {
+        // In a thread of its own, which is gone with what it was kept to.
+        thread::spawn(move || keep_to(processor).is_ok())
+            .join()
+            .unwrap_or(false)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_to_one_processor_sees_one() {
+        let seen = thread::spawn(|| {
+            keep_to(0).unwrap();
+            thread::spawn(thread::available_parallelism).join().unwrap()
+        });
+        assert_eq!(seen.join().unwrap().unwrap().get(), 1);
+        assert!(has_all([0]) && !has_all([0, usize::MAX]));
+    }
+}
