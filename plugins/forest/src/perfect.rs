@@ -16,10 +16,9 @@
 use crate::slots::{Looks, Slots};
 use crate::tree::{Child, Tree};
 
-/// Trees side by side. This was measured, and is what the compilers make of it: five and eight are slower either natively or
-/// in the sandbox; of four, LLVM unrolls the levels for WebAssembly and puts one tree after the other, so that nothing waits
-/// together and a row takes nearly twice as long.
-const LANES: usize = 6;
+/// Trees side by side. This was measured: of more, what is under way does not fit the registers that WebAssembly's compiler
+/// has left; of fewer, memory is waited for.
+const LANES: usize = 4;
 /// Rows that are prepared together: 16 KiB of keys.
 const ROWS: usize = 8;
 /// Slots that a model may have: as many as a byte can number, so that no index into their keys needs a check.
@@ -101,9 +100,7 @@ impl Perfect {
         let (keys, _) = keys.as_chunks_mut::<SLOTS>();
         let blocks = features.chunks(ROWS * columns);
         for (rows, sums) in blocks.zip(sums.chunks_mut(ROWS * scores)) {
-            for (row, keys) in rows.chunks_exact(columns).zip(&mut *keys) {
-                prepared.fill(row, |place, slot| keys[place] = slot.key());
-            }
+            prepare(prepared, rows, keys);
             match self {
                 Self::Depth1(groups) => add(groups, keys, sums, scores),
                 Self::Depth2(groups) => add(groups, keys, sums, scores),
@@ -118,7 +115,14 @@ impl Perfect {
     }
 }
 
-// Not inlined, so that what it uses stays in registers.
+// Neither is inlined, so that what it uses stays in registers.
+#[inline(never)]
+fn prepare(prepared: &Slots, rows: &[f64], keys: &mut [Keys]) {
+    for (row, keys) in rows.chunks_exact(prepared.columns()).zip(keys) {
+        prepared.fill(row, |place, slot| keys[place] = slot.key());
+    }
+}
+
 #[inline(never)]
 fn add<const LEAVES: usize>(
     groups: &[Group<LEAVES>],
@@ -154,11 +158,16 @@ impl<const LEAVES: usize> Group<LEAVES> {
         // Places are below `LEAVES` until the last step, which adds `LEAVES` to the leaf's. The compiler knows neither.
         let within = |place: usize| place % LEAVES;
         let mut places = [1; LANES];
+        let mut slots: [u8; LANES] = std::array::from_fn(|lane| self.slots[lane][within(1)]);
         for _ in 0..LEAVES.ilog2() {
             for (lane, place) in places.iter_mut().enumerate() {
-                let node = within(*place);
-                let key = keys[usize::from(self.slots[lane][node])];
-                *place = 2 * *place + usize::from(self.tests[lane][node] < key);
+                let key = keys[usize::from(slots[lane])];
+                *place = 2 * *place + usize::from(self.tests[lane][within(*place)] < key);
+                let slot = &self.slots[lane][within(*place)];
+                // Volatile, so that it is read now. Otherwise it is read in the next round, and the sandbox's compiler, which
+                // computes what no load waits for as late as it can, keeps all keys and tests of this one on the stack.
+                // SAFETY: a reference may be read.
+                slots[lane] = unsafe { std::ptr::from_ref(slot).read_volatile() };
             }
         }
         std::array::from_fn(|lane| self.leaves[lane][within(places[lane])])
