@@ -92,13 +92,14 @@ impl House {
         let checks = checks(&stores, &config, folder.path(), cache.clone());
         let health = Arc::new(Health::new(checks));
 
+        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
         let identity = Arc::new(Identity::new(
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
+            Arc::clone(&registry),
             Pepper::new(&secrets.pepper),
             Clock::system(),
         ));
-        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
         let runner = runner(Arc::clone(&engine) as _);
         let predictor = Arc::new(Predictor::new(
             Arc::clone(&identity),

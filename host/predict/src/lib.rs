@@ -22,6 +22,7 @@ pub mod manage;
 mod predictor;
 mod registry;
 mod stage;
+mod tenant;
 mod text;
 
 pub use answer::{Answer, Cached, Outputs};

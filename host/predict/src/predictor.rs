@@ -11,6 +11,7 @@ use crate::stage::identify::Identity;
 use crate::stage::recall::Recalled;
 use crate::stage::suspend::Rule;
 use crate::stage::{check, recall, resolve, run, settle, suspend};
+use crate::tenant::Act;
 use crate::{Answer, AnswerCache, Call, Limits, ModelRef, Payload, PredictError, apart};
 
 /// Answers predictions. Cheap to share; one for each server.
@@ -38,7 +39,7 @@ impl Predictor {
             registry,
             runner,
             gate: Gate::new(
-                "predictions",
+                Act::Prediction,
                 limits.max_concurrent,
                 limits.max_concurrent_per_tenant,
             ),
@@ -62,11 +63,11 @@ impl Predictor {
         mut payload: impl Payload,
     ) -> Result<Answer, PredictError> {
         let caller = self.identity.caller(call, &[Scope::Infer]).await?;
-        let tenant = caller.tenant.clone();
+        let tenant = Arc::clone(&caller.tenant);
         let admitted = self.gate.admit(caller).inspect_err(|error| {
             // As many as may be are under way, and more come: nothing of them should wait for long.
             if matches!(error, PredictError::TenantBusy { .. }) {
-                self.runner.refused(&tenant);
+                self.runner.refused(&tenant.id);
             }
         })?;
         let body_bytes = payload.read(self.max_body_bytes).await?;

@@ -1,4 +1,4 @@
-//! The models as the hot path sees them: read from the store once, kept until something changes them.
+//! Tenants and their models as the hot path sees them: read from the store once, kept until something changes them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use foretell_store::{ModelRecord, Models, StoreError};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
 
 use crate::stage::suspend::Breaker;
+use crate::tenant::Tenant;
 
 /// A version that can answer.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ impl ModelState {
 /// Models by tenant and name. Absent models are not kept: names that callers invent cost no memory.
 pub struct Registry {
     models: Arc<dyn Models>,
-    known: DashMap<TenantId, DashMap<ModelName, Arc<ModelState>>>,
+    tenants: DashMap<TenantId, Arc<Tenant>>,
     /// Counts changes, so that a reader who began before one does not keep what it read.
     changes: AtomicU64,
 }
@@ -84,34 +85,39 @@ impl Registry {
     pub fn new(models: Arc<dyn Models>) -> Self {
         Self {
             models,
-            known: DashMap::new(),
+            tenants: DashMap::new(),
             changes: AtomicU64::new(0),
         }
+    }
+
+    /// What is kept of a tenant.
+    pub(crate) fn tenant(&self, id: &TenantId) -> Arc<Tenant> {
+        if let Some(tenant) = self.tenants.get(id) {
+            return Arc::clone(&tenant);
+        }
+        let entry = self.tenants.entry(id.clone());
+        Arc::clone(&entry.or_insert_with(|| Arc::new(Tenant::new(id.clone()))))
     }
 
     /// The model's state; `None` if the tenant has no such model.
     pub(crate) async fn model(
         &self,
-        tenant: &TenantId,
+        tenant: &Tenant,
         model: &ModelName,
     ) -> Result<Option<Arc<ModelState>>, StoreError> {
-        if let Some(state) = self
-            .known
-            .get(tenant)
-            .and_then(|models| models.get(model).map(|state| Arc::clone(&state)))
-        {
-            return Ok(Some(state));
+        if let Some(state) = tenant.models.get(model) {
+            return Ok(Some(Arc::clone(&state)));
         }
         let before = self.changes.load(Ordering::Acquire);
-        let Some(record) = self.models.get(tenant, model).await? else {
+        let Some(record) = self.models.get(&tenant.id, model).await? else {
             return Ok(None);
         };
-        let state = Arc::new(ModelState::new(tenant, record));
-        // A change counts itself before it removes, and both happen under the tenant's lock: what was read before the
+        let state = Arc::new(ModelState::new(&tenant.id, record));
+        // A change counts itself before it removes, and both happen under the entry's lock: what was read before the
         // change is either not inserted here, or removed right after.
-        let models = self.known.entry(tenant.clone()).or_default();
+        let entry = tenant.models.entry(model.clone());
         if self.changes.load(Ordering::Acquire) == before {
-            models.insert(model.clone(), Arc::clone(&state));
+            entry.insert(Arc::clone(&state));
         }
         Ok(Some(state))
     }
@@ -119,15 +125,13 @@ impl Registry {
     /// Forgets a model after it was changed in the store.
     pub(crate) fn changed(&self, tenant: &TenantId, model: &ModelName) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        if let Some(models) = self.known.get_mut(tenant) {
-            models.remove(model);
-        }
+        self.tenant(tenant).models.remove(model);
     }
 
-    /// Forgets a tenant after it was deleted.
+    /// Forgets the models of a tenant after it was deleted.
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.known.remove(tenant);
+        self.tenant(tenant).models.clear();
     }
 }
 

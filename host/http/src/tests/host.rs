@@ -72,14 +72,15 @@ impl Host {
         let stores = foretell_store::memory::stores();
         let uploads = tempfile::tempdir().unwrap();
         let clock = Clock::from_fn(|| 1_795_559_696_123);
+        let registry = Arc::new(Registry::new(stores.models.clone()));
         let identity = Arc::new(Identity::new(
             stores.keys.clone(),
             stores.tenants.clone(),
+            registry.clone(),
             Pepper::new(&[7; 32]),
             clock.clone(),
         ));
         let cache = Some(Arc::new(AnswerCache::new(&CacheLimits::default(), clock)));
-        let registry = Arc::new(Registry::new(stores.models.clone()));
         let gate = Arc::new(Gate::default());
         let runner: Arc<dyn Runner> = Arc::new(Functions { gate: gate.clone() });
         let manager = Manager::new(ManagerParts {

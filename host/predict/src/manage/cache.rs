@@ -14,8 +14,8 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity).
     pub async fn purge_cache(&self, call: &Call) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let removed = self.forget_answers_of(&caller.tenant);
-        tracing::info!(tenant = %caller.tenant, removed, request_id = %call.request_id, "cache purged");
+        let removed = self.forget_answers_of(&caller.tenant.id);
+        tracing::info!(tenant = %caller.tenant.id, removed, request_id = %call.request_id, "cache purged");
         Ok(removed)
     }
 
@@ -26,14 +26,14 @@ impl Manager {
     /// `NotFound` if the tenant has no model of that name.
     pub async fn purge_cache_of(&self, call: &Call, model: &str) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let record = self.model_of(&caller.tenant, model).await?;
+        let record = self.model_of(&caller.tenant.id, model).await?;
         let versions: Vec<_> = record
             .versions
             .iter()
             .map(|version| version.digest)
             .collect();
-        let removed = self.forget_answers(&caller.tenant, &versions);
-        tracing::info!(tenant = %caller.tenant, model = %record.name, removed, request_id = %call.request_id, "cache purged");
+        let removed = self.forget_answers(&caller.tenant.id, &versions);
+        tracing::info!(tenant = %caller.tenant.id, model = %record.name, removed, request_id = %call.request_id, "cache purged");
         Ok(removed)
     }
 

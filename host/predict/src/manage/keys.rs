@@ -85,7 +85,7 @@ impl Manager {
         let issued = self
             .issue(&caller, label, scopes, now + i64::from(days) * MS_PER_DAY)
             .await?;
-        tracing::info!(tenant = %caller.tenant, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
+        tracing::info!(tenant = %caller.tenant.id, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
         Ok(issued)
     }
 
@@ -95,7 +95,7 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn list_keys(&self, call: &Call) -> Result<Vec<KeyRecord>, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
-        Ok(self.parts.keys.list(Some(&caller.tenant)).await?)
+        Ok(self.parts.keys.list(Some(&caller.tenant.id)).await?)
     }
 
     /// Revokes a key at once.
@@ -105,7 +105,7 @@ impl Manager {
     pub async fn revoke_key(&self, call: &Call, id: &str) -> Result<KeyRecord, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
         let record = self.end_key(&caller, id, KeyEnd::Revoked).await?;
-        tracing::info!(tenant = %caller.tenant, key = %record.id, request_id = %call.request_id, "key revoked");
+        tracing::info!(tenant = %caller.tenant.id, key = %record.id, request_id = %call.request_id, "key revoked");
         Ok(record)
     }
 
@@ -126,7 +126,7 @@ impl Manager {
         }
         let now = self.parts.identity.now();
         let id = parse_id(id)?;
-        let keys = self.parts.keys.list(Some(&caller.tenant)).await?;
+        let keys = self.parts.keys.list(Some(&caller.tenant.id)).await?;
         let old = keys
             .into_iter()
             .find(|record| record.id == id)
@@ -151,7 +151,7 @@ impl Manager {
             KeyEnd::Expires(now.saturating_add(overlap_ms))
         })
         .await?;
-        tracing::info!(tenant = %caller.tenant, key = %id, successor = %issued.record.id, request_id = %call.request_id, "key rotated");
+        tracing::info!(tenant = %caller.tenant.id, key = %id, successor = %issued.record.id, request_id = %call.request_id, "key rotated");
         Ok(issued)
     }
 
@@ -248,7 +248,7 @@ impl Manager {
         let secret = key::generate()?;
         let record = KeyRecord {
             id: key::generate_id()?,
-            tenant: Some(caller.tenant.clone()),
+            tenant: Some(caller.tenant.id.clone()),
             label,
             scopes,
             created_at: self.parts.identity.now(),
@@ -274,7 +274,11 @@ impl Manager {
     ) -> Result<KeyRecord, PredictError> {
         let id = parse_id(id)?;
         let end = end(self.parts.identity.now());
-        let record = self.parts.keys.end(Some(&caller.tenant), &id, end).await?;
+        let record = self
+            .parts
+            .keys
+            .end(Some(&caller.tenant.id), &id, end)
+            .await?;
         self.parts.identity.key_changed(&id);
         Ok(record)
     }

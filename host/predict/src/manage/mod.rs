@@ -28,6 +28,7 @@ pub use models::{Published, TrafficRequest};
 pub use upload::{Part, Upload};
 
 use crate::stage::admit::Gate;
+use crate::tenant::Act;
 use crate::{AnswerCache, Call, Identity, Limits, PredictError, Principal, Registry};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
@@ -71,7 +72,7 @@ impl Manager {
     pub fn new(parts: ManagerParts) -> Self {
         Self {
             uploads: Gate::new(
-                "uploads",
+                Act::Upload,
                 parts.limits.max_uploads,
                 parts.limits.max_uploads_per_tenant,
             ),

@@ -86,7 +86,7 @@ impl Manager {
         } = upload;
         // A body may take long: the key is looked at again when it is whole.
         self.parts.identity.caller(call, WRITE).await?;
-        let tenant = caller.tenant;
+        let tenant = caller.tenant.id.clone();
         let plugin =
             plugin.ok_or_else(|| PredictError::Malformed("the part `plugin` is missing".into()))?;
         let settings = settings::settings(settings.as_deref())?;
@@ -258,7 +258,7 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn list_models(&self, call: &Call) -> Result<Vec<ModelRecord>, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
-        Ok(self.parts.models.list(&caller.tenant).await?)
+        Ok(self.parts.models.list(&caller.tenant.id).await?)
     }
 
     /// One model with its versions.
@@ -267,7 +267,7 @@ impl Manager {
     /// `NotFound` if the tenant has none of that name.
     pub async fn model(&self, call: &Call, model: &str) -> Result<ModelRecord, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
-        self.model_of(&caller.tenant, model).await
+        self.model_of(&caller.tenant.id, model).await
     }
 
     /// A model of a tenant that is known already.
@@ -335,11 +335,13 @@ impl Manager {
         let before = self
             .parts
             .models
-            .set_traffic(&caller.tenant, &wanted.model, &traffic)
+            .set_traffic(&caller.tenant.id, &wanted.model, &traffic)
             .await?;
-        self.parts.registry.changed(&caller.tenant, &wanted.model);
+        self.parts
+            .registry
+            .changed(&caller.tenant.id, &wanted.model);
         let name = |traffic: &Traffic| traffic.active.as_ref().map(ToString::to_string);
-        tracing::info!(tenant = %caller.tenant, model = %wanted.model, before = ?name(&before), after = ?name(&traffic), request_id = %call.request_id, "traffic set");
+        tracing::info!(tenant = %caller.tenant.id, model = %wanted.model, before = ?name(&before), after = ?name(&traffic), request_id = %call.request_id, "traffic set");
         self.model(call, model).await
     }
 
@@ -354,7 +356,7 @@ impl Manager {
         version: &str,
     ) -> Result<(), PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let tenant = caller.tenant;
+        let tenant = caller.tenant.id.clone();
         let wanted = ModelRef::parse(model, Some(version))?;
         let Some(name) = wanted.version else {
             return Err(PredictError::Internal(

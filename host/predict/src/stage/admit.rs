@@ -6,20 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use foretell_types::TenantId;
-
 use super::identify::Caller;
 use crate::PredictError;
+use crate::tenant::{Act, Tenant};
 
 /// When to try again: predictions are short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Counts what is under way: predictions, or uploads.
+/// Counts what is under way of one act.
 pub(crate) struct Gate {
-    what: &'static str,
+    act: Act,
     host: Arc<AtomicUsize>,
-    tenants: DashMap<TenantId, Arc<AtomicUsize>>,
     max_concurrent: usize,
     max_per_tenant: usize,
 }
@@ -39,28 +36,44 @@ pub(crate) struct Admitted {
 }
 
 #[derive(Debug)]
-struct Place(Arc<AtomicUsize>);
+struct Place(Count);
+
+/// What places are counted in.
+#[derive(Debug)]
+enum Count {
+    Host(Arc<AtomicUsize>),
+    Tenant(Arc<Tenant>, Act),
+}
+
+impl Count {
+    fn under_way(&self) -> &AtomicUsize {
+        match self {
+            Self::Host(count) => count,
+            Self::Tenant(tenant, act) => tenant.under_way(*act),
+        }
+    }
+}
 
 impl Place {
-    fn take(count: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let place = Self(Arc::clone(count));
-        // Counted first and compared afterwards: `place` gives back on drop whatever was too much.
-        (count.fetch_add(1, Ordering::AcqRel) < limit).then_some(place)
+    fn take(count: Count, limit: usize) -> Option<Self> {
+        let before = count.under_way().fetch_add(1, Ordering::AcqRel);
+        // Counted first and compared afterwards: the place gives back on drop whatever was too much.
+        let place = Self(count);
+        (before < limit).then_some(place)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.under_way().fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Gate {
-    pub(crate) fn new(what: &'static str, max_concurrent: usize, max_per_tenant: usize) -> Self {
+    pub(crate) fn new(act: Act, max_concurrent: usize, max_per_tenant: usize) -> Self {
         Self {
-            what,
+            act,
             host: Arc::default(),
-            tenants: DashMap::new(),
             max_concurrent,
             max_per_tenant,
         }
@@ -71,21 +84,17 @@ impl Gate {
     /// # Errors
     /// `Overloaded` if the host has none left, `TenantBusy` if the tenant has as many under way as it may.
     pub(crate) fn admit(&self, caller: Caller) -> Result<Admitted, PredictError> {
-        let host =
-            Place::take(&self.host, self.max_concurrent).ok_or(PredictError::Overloaded {
-                what: "the server has as much under way as it may",
-                retry_after: RETRY_AFTER,
-            })?;
-        let counter = match self.tenants.get(&caller.tenant) {
-            Some(counter) => Arc::clone(&counter),
-            None => Arc::clone(&self.tenants.entry(caller.tenant.clone()).or_default()),
-        };
-        let tenant =
-            Place::take(&counter, self.max_per_tenant).ok_or(PredictError::TenantBusy {
-                what: self.what,
-                limit: self.max_per_tenant,
-                retry_after: RETRY_AFTER,
-            })?;
+        let host = Count::Host(Arc::clone(&self.host));
+        let host = Place::take(host, self.max_concurrent).ok_or(PredictError::Overloaded {
+            what: "the server has as much under way as it may",
+            retry_after: RETRY_AFTER,
+        })?;
+        let tenant = Count::Tenant(Arc::clone(&caller.tenant), self.act);
+        let tenant = Place::take(tenant, self.max_per_tenant).ok_or(PredictError::TenantBusy {
+            what: self.act.plural(),
+            limit: self.max_per_tenant,
+            retry_after: RETRY_AFTER,
+        })?;
         Ok(Admitted {
             caller,
             permit: Permit {
@@ -105,11 +114,11 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::Principal;
-    use foretell_types::{KeyId, Scopes};
+    use foretell_types::{KeyId, Scopes, TenantId};
 
-    fn caller(tenant: &str) -> Caller {
+    fn caller(tenant: &Arc<Tenant>) -> Caller {
         Caller {
-            tenant: TenantId::parse(tenant).unwrap(),
+            tenant: Arc::clone(tenant),
             principal: Principal {
                 key: KeyId::parse("key_0000000000000000").unwrap(),
                 tenant: None,
@@ -120,24 +129,23 @@ mod tests {
 
     #[test]
     fn a_tenant_at_its_limit_is_refused_while_another_is_admitted() {
-        let gate = Gate::new("predictions", 3, 2);
-        let first = gate.admit(caller("a")).unwrap();
-        let _second = gate.admit(caller("a")).unwrap();
+        let gate = Gate::new(Act::Prediction, 3, 2);
+        let [a, b, c] =
+            ["a", "b", "c"].map(|id| Arc::new(Tenant::new(TenantId::parse(id).unwrap())));
+        let first = gate.admit(caller(&a)).unwrap();
+        let _second = gate.admit(caller(&a)).unwrap();
         assert!(matches!(
-            gate.admit(caller("a")),
+            gate.admit(caller(&a)),
             Err(PredictError::TenantBusy { .. })
         ));
-        let _other = gate.admit(caller("b")).unwrap();
+        let _other = gate.admit(caller(&b)).unwrap();
         assert!(
-            matches!(
-                gate.admit(caller("c")),
-                Err(PredictError::Overloaded { .. })
-            ),
+            matches!(gate.admit(caller(&c)), Err(PredictError::Overloaded { .. })),
             "the host is full"
         );
         drop(first);
         assert!(
-            gate.admit(caller("a")).is_ok(),
+            gate.admit(caller(&a)).is_ok(),
             "a permit is given back on drop"
         );
     }

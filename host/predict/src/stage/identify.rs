@@ -12,6 +12,8 @@ use foretell_store::{KeyRecord, Keys, Tenants};
 use foretell_types::{KeyId, Scope, Scopes, TenantId};
 
 use crate::key::{self, Pepper};
+use crate::registry::Registry;
+use crate::tenant::Tenant;
 use crate::text::shown;
 use crate::{Call, Clock, Credentials, PredictError};
 
@@ -44,12 +46,28 @@ impl Principal {
 }
 
 /// A principal with the tenant that this call acts for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Caller {
     /// The tenant whose things are read or changed.
-    pub tenant: TenantId,
+    pub tenant: Arc<Tenant>,
     /// Who calls.
     pub principal: Principal,
+}
+
+/// A key that was shown before, and the tenant whose it is.
+struct Known {
+    record: KeyRecord,
+    tenant: Option<Arc<Tenant>>,
+}
+
+impl Known {
+    fn principal(&self) -> Principal {
+        Principal {
+            key: self.record.id.clone(),
+            tenant: self.record.tenant.clone(),
+            scopes: self.record.scopes,
+        }
+    }
 }
 
 /// Tells who asks.
@@ -59,7 +77,8 @@ pub struct Identity {
     pepper: Pepper,
     clock: Clock,
     /// Keys that opened something. Unknown ones are not kept, so that guesses cost no memory.
-    known: DashMap<KeyHash, Arc<KeyRecord>>,
+    registry: Arc<Registry>,
+    known: DashMap<KeyHash, Arc<Known>>,
     /// Counts ended keys, so that a reader who began before one does not keep what it read.
     changes: AtomicU64,
 }
@@ -69,12 +88,14 @@ impl Identity {
     pub fn new(
         keys: Arc<dyn Keys>,
         tenants: Arc<dyn Tenants>,
+        registry: Arc<Registry>,
         pepper: Pepper,
         clock: Clock,
     ) -> Self {
         Self {
             keys,
             tenants,
+            registry,
             pepper,
             clock,
             known: DashMap::new(),
@@ -92,14 +113,15 @@ impl Identity {
         call: &Call,
         needed: &'static [Scope],
     ) -> Result<Caller, PredictError> {
-        let principal = self.principal(&call.credentials).await?;
-        let tenant = match (&principal.tenant, &call.prefix) {
+        let known = self.known(&call.credentials).await?;
+        let tenant = match (&known.tenant, &call.prefix) {
             (None, None) => return Err(PredictError::TenantRequired),
             (None, Some(prefix)) => self.existing(prefix).await?,
-            (Some(own), None) => own.clone(),
-            (Some(own), Some(prefix)) if own.as_str() == prefix => own.clone(),
+            (Some(own), None) => Arc::clone(own),
+            (Some(own), Some(prefix)) if own.id.as_str() == prefix => Arc::clone(own),
             (Some(_), Some(prefix)) => return Err(no_tenant(prefix)),
         };
+        let principal = known.principal();
         let allowed =
             principal.is_operator() || needed.iter().any(|scope| principal.scopes.contains(*scope));
         if allowed {
@@ -129,6 +151,10 @@ impl Identity {
     /// # Errors
     /// `Unauthenticated`, with the reason.
     pub async fn principal(&self, credentials: &Credentials) -> Result<Principal, PredictError> {
+        Ok(self.known(credentials).await?.principal())
+    }
+
+    async fn known(&self, credentials: &Credentials) -> Result<Arc<Known>, PredictError> {
         let text = credentials
             .key()
             .ok_or(PredictError::Unauthenticated(NO_KEY))?;
@@ -136,29 +162,27 @@ impl Identity {
             return Err(PredictError::Unauthenticated(MISTYPED));
         }
         let hash = self.pepper.hash(text);
-        let known = self.known.get(&hash).map(|record| Arc::clone(&record));
-        let record = match known {
-            Some(record) => record,
+        let known = self.known.get(&hash).map(|known| Arc::clone(&known));
+        let known = match known {
+            Some(known) => known,
             None => self.remember(hash).await?,
         };
-        let now = self.clock.now();
+        let (record, now) = (&known.record, self.clock.now());
         if record.revoked_at.is_some_and(|at| at <= now) {
             return Err(PredictError::Unauthenticated(REVOKED));
         }
         if record.expires_at.is_some_and(|at| at <= now) {
             return Err(PredictError::Unauthenticated(EXPIRED));
         }
-        Ok(Principal {
-            key: record.id.clone(),
-            tenant: record.tenant.clone(),
-            scopes: record.scopes,
-        })
+        Ok(known)
     }
 
-    async fn remember(&self, hash: KeyHash) -> Result<Arc<KeyRecord>, PredictError> {
+    async fn remember(&self, hash: KeyHash) -> Result<Arc<Known>, PredictError> {
         let before = self.changes.load(Ordering::Acquire);
         let found = self.keys.find(&hash).await?;
-        let record = Arc::new(found.ok_or(PredictError::Unauthenticated(UNKNOWN))?);
+        let record = found.ok_or(PredictError::Unauthenticated(UNKNOWN))?;
+        let tenant = record.tenant.as_ref().map(|id| self.registry.tenant(id));
+        let known = Arc::new(Known { record, tenant });
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
@@ -166,31 +190,31 @@ impl Identity {
         // change is either not kept here, or removed right after.
         let entry = self.known.entry(hash);
         if self.changes.load(Ordering::Acquire) == before {
-            entry.insert(Arc::clone(&record));
+            entry.insert(Arc::clone(&known));
         }
-        Ok(record)
+        Ok(known)
     }
 
-    async fn existing(&self, prefix: &str) -> Result<TenantId, PredictError> {
+    async fn existing(&self, prefix: &str) -> Result<Arc<Tenant>, PredictError> {
         let tenant = TenantId::parse(prefix).map_err(|_| no_tenant(prefix))?;
         self.tenants
             .get(&tenant)
             .await?
             .ok_or_else(|| no_tenant(prefix))?;
-        Ok(tenant)
+        Ok(self.registry.tenant(&tenant))
     }
 
     /// Forgets a key after its end was set.
     pub(crate) fn key_changed(&self, id: &KeyId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.known.retain(|_, record| record.id != *id);
+        self.known.retain(|_, known| known.record.id != *id);
     }
 
     /// Forgets the keys of a deleted tenant.
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.known
-            .retain(|_, record| record.tenant.as_ref() != Some(tenant));
+            .retain(|_, known| known.record.tenant.as_ref() != Some(tenant));
     }
 
     pub(crate) fn hash(&self, text: &str) -> KeyHash {

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use foretell_types::TenantId;
-
 use crate::registry::{Registry, Target};
+use crate::tenant::Tenant;
 use crate::{ModelRef, PredictError};
 
 /// The version that a call goes to: the named one, or the active one.
@@ -13,7 +12,7 @@ use crate::{ModelRef, PredictError};
 /// `NotFound`, naming what there is.
 pub(crate) async fn resolve(
     registry: &Registry,
-    tenant: &TenantId,
+    tenant: &Tenant,
     wanted: &ModelRef,
 ) -> Result<Arc<Target>, PredictError> {
     let unknown = || {

@@ -177,14 +177,15 @@ impl House {
             let now = Arc::clone(&now);
             Clock::from_fn(move || now.load(Ordering::Relaxed))
         };
+        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
         let identity = Arc::new(Identity::new(
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
+            Arc::clone(&registry),
             Pepper::new(&[7; 32]),
             clock.clone(),
         ));
         let cache = Some(Arc::new(AnswerCache::new(&cache_limits, clock)));
-        let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
         let runner = Arc::new(PlannedRunner::default());
         let compiler = Arc::new(PlannedCompiler::default());
         let manager = Manager::new(ManagerParts {
