@@ -22,6 +22,7 @@ mod grants;
 mod lanes;
 mod limits;
 mod load;
+mod pieces;
 mod pool;
 mod seal;
 mod setup;

@@ -25,6 +25,7 @@ use crate::compile::Compiles;
 use crate::config::{EngineConfig, LoadedConfig};
 use crate::cost::Cost;
 use crate::grants::log::Origin;
+use crate::pieces::Pieces;
 use crate::pool::{Idle, Slots};
 use crate::seal::{Broken, Owner, Sealer};
 use crate::wear::Wear;
@@ -310,7 +311,7 @@ impl Source {
             key.clone(),
         );
         let work = move || match sealer.open_code(owner(&key), &sealed) {
-            Ok(code) => link(&engine, slots, share, &key, code)
+            Ok(code) => link(&engine, slots, share, &key, &code)
                 .map(Ok)
                 .map_err(|error| LoadError::Failed(format!("{error:#}"))),
             Err(broken) => Ok(Err(broken)),
@@ -330,7 +331,7 @@ fn link(
     slots: Arc<Slots>,
     share: Arc<Share>,
     key: &Key,
-    code: &[u8],
+    code: &Pieces<'_>,
 ) -> wasmtime::Result<Arc<Loaded>> {
     // SAFETY: the bytes are the output of our own compile worker for this very engine: `open_code` has just checked a
     // keyed MAC over them, and they lie in memory that nobody else can change.
@@ -339,13 +340,15 @@ fn link(
     let component = mapped.or_else(|error| {
         tracing::debug!(%error, "code is copied, because it cannot be mapped");
         // SAFETY: as above.
-        unsafe { Component::deserialize(engine, code) }
+        unsafe { Component::deserialize(engine, code.whole()) }
     })?;
     // Made now, so that the first prediction does not pay for it.
     component.initialize_copy_on_write_image()?;
     let memories = component
         .resources_required()
         .map_or(0, |required| required.num_memories);
+    // Holes of a mapped file take no memory.
+    let held = if is_mapped { code.bytes() } else { code.len() };
     let origin = Arc::new(Origin {
         tenant: key.tenant.clone(),
         version: key.version,
@@ -357,7 +360,7 @@ fn link(
         origin,
         wear: Wear::default(),
         share,
-        weight: Weight::of(code.len(), memories, is_mapped),
+        weight: Weight::of(held, memories, is_mapped),
     }))
 }
 

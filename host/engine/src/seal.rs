@@ -7,8 +7,10 @@
 
 use foretell_types::{TenantId, VersionDigest};
 
+use crate::pieces::Pieces;
+
 /// Tells sealed code from anything else, and this layout from a later one.
-const MAGIC: &[u8; 8] = b"FTLCODE1";
+const MAGIC: &[u8; 8] = b"FTLCODE2";
 /// Magic, MAC, fingerprint of the engine, digest of the snapshot.
 const HEADER: usize = 8 + 3 * 32;
 /// The seal of a snapshot is a custom section at its end, so that it stays a WebAssembly component: id, size, length of
@@ -44,15 +46,15 @@ impl Sealer {
 
     /// Seals code that was compiled from `snapshot` (unsealed) for this engine.
     pub(crate) fn seal_code(&self, owner: Owner<'_>, snapshot: &[u8], code: &[u8]) -> Vec<u8> {
-        let snapshot = blake3::hash(snapshot);
-        let mac = self.code_mac(owner, &self.engine, snapshot.as_bytes(), code);
+        let (snapshot, code) = (blake3::hash(snapshot), Pieces::of(code).encode());
+        let mac = self.code_mac(owner, &self.engine, snapshot.as_bytes(), &code);
         let mut sealed = Vec::with_capacity(HEADER + code.len());
         for part in [
             &MAGIC[..],
             mac.as_bytes(),
             &self.engine,
             snapshot.as_bytes(),
-            code,
+            &code,
         ] {
             sealed.extend_from_slice(part);
         }
@@ -67,7 +69,7 @@ impl Sealer {
         &self,
         owner: Owner<'_>,
         sealed: &'a [u8],
-    ) -> Result<&'a [u8], Broken> {
+    ) -> Result<Pieces<'a>, Broken> {
         let (header, code) = sealed.split_at_checked(HEADER).ok_or(Broken::Seal)?;
         let (magic, header) = header.split_first_chunk::<8>().ok_or(Broken::Seal)?;
         let (mac, header) = header.split_first_chunk::<32>().ok_or(Broken::Seal)?;
@@ -80,7 +82,7 @@ impl Sealer {
             return Err(Broken::Seal);
         }
         if engine == &self.engine {
-            Ok(code)
+            Pieces::decode(code).ok_or(Broken::Seal)
         } else {
             Err(Broken::OtherEngine)
         }
@@ -155,7 +157,7 @@ mod tests {
             version: &one,
         };
         let sealed = sealer.seal_code(owner, b"snapshot", b"code");
-        assert_eq!(sealer.open_code(owner, &sealed), Ok(&b"code"[..]));
+        assert_eq!(sealer.open_code(owner, &sealed), Ok(Pieces::of(b"code")));
         assert_eq!(
             sealer.open_code(
                 Owner {

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use wasmtime::component::Component;
 
-const PAGE: usize = 4096;
+use crate::pieces::Pieces;
 
 /// Maps code whose MAC was checked.
 ///
@@ -23,7 +23,7 @@ const PAGE: usize = 4096;
 /// That of [`Component::deserialize`]: the bytes are code of our own compile worker for this engine.
 pub(super) unsafe fn component(
     engine: &wasmtime::Engine,
-    code: &[u8],
+    code: &Pieces<'_>,
 ) -> wasmtime::Result<Component> {
     let file = file_of(code)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -32,20 +32,14 @@ pub(super) unsafe fn component(
     unsafe { Component::deserialize_file(engine, path) }
 }
 
-fn file_of(code: &[u8]) -> io::Result<File> {
+fn file_of(code: &Pieces<'_>) -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = File::from(memfd_create("foretell-code", flags)?);
     file.set_len(code.len() as u64)?;
-    // Much of an image is what `load` has freed, in pages of zeros. So is a hole in a file, which takes no memory.
-    let write = |from: usize, to: usize| file.write_all_at(&code[from..to], from as u64);
-    let mut begin = 0;
-    for (index, page) in code.chunks(PAGE).enumerate() {
-        if *page == [0; PAGE][..page.len()] {
-            write(begin, index * PAGE)?;
-            begin = index * PAGE + page.len();
-        }
+    // What lies between is a hole, which is zero and takes no memory.
+    for (place, piece) in code.iter() {
+        file.write_all_at(piece, place as u64)?;
     }
-    write(begin, code.len())?;
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     fcntl_add_seals(&file, seals)?;
     Ok(file)
@@ -59,8 +53,9 @@ mod tests {
 
     #[test]
     fn a_sealed_file_holds_the_code_and_takes_no_other() {
-        let code = [vec![1; 10], vec![0; 5 * PAGE], vec![2; PAGE], vec![0; 7]].concat();
-        let file = file_of(&code).unwrap();
+        let page = 4096;
+        let code = [vec![1; 10], vec![0; 5 * page], vec![2; page], vec![0; 7]].concat();
+        let file = file_of(&Pieces::of(&code)).unwrap();
         assert!(file.write_all_at(b"x", 0).is_err());
         assert!(file.set_len(1).is_err() && file.set_len(1 << 20).is_err());
         let mut found = vec![9; code.len() + 1];
@@ -72,8 +67,8 @@ mod tests {
 
     #[test]
     fn code_of_zeros_is_as_long_as_it_was() {
-        for bytes in [0, 1, PAGE, PAGE + 1] {
-            let file = file_of(&vec![0; bytes]).unwrap();
+        for bytes in [0, 1, 4096, 4097] {
+            let file = file_of(&Pieces::of(&vec![0; bytes])).unwrap();
             assert_eq!(file.metadata().unwrap().len(), bytes as u64);
         }
     }
