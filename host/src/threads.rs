@@ -1,14 +1,25 @@
 //! The threads that serve: the runtime of the server.
 
 use std::io;
-use std::mem::size_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
 
+use foretell_engine::turns::Turns;
 use tokio::runtime::{Builder, Runtime};
 
-/// How long a serving thread wants the processor at once, in nanoseconds: the least that Linux has. A thread that asks for
-/// less is let in at once where one of the lanes computes, whose turn would otherwise last some milliseconds; their shares
-/// of the processor stay as they are.
-const SLICE: u64 = 100_000;
+/// A serving thread is to be let in at once where something else computes: so its turns are short. Not as short as may be,
+/// for within its turn nobody takes the processor from it, and most requests take less than this.
+const SERVING: Turns = Turns {
+    nicer: 0,
+    slice: Some(Duration::from_micros(200)),
+};
+
+/// A thread that blocks hashes uploads and asks the database: much for a few, where those that serve do little for many.
+const BLOCKING: Turns = Turns {
+    nicer: 1,
+    slice: Some(Duration::from_millis(10)),
+};
 
 /// The stack of a serving thread. Short predictions run on it: the guest's stack (1 MiB), and the host's frames above it.
 const STACK_BYTES: usize = 4 << 20;
@@ -18,35 +29,18 @@ const STACK_BYTES: usize = 4 << 20;
 /// # Errors
 /// If the system grants no threads.
 pub fn runtime() -> io::Result<Runtime> {
+    let workers = available_parallelism().map_or(1, usize::from);
+    let started = AtomicUsize::new(0);
     Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(workers)
         .thread_stack_size(STACK_BYTES)
-        .on_thread_start(be_prompt)
+        .on_thread_start(move || {
+            // The runtime starts its workers first.
+            let serves = started.fetch_add(1, Ordering::Relaxed) < workers;
+            if serves { SERVING } else { BLOCKING }.take();
+        })
         .build()
-}
-
-/// Asks for short turns (Linux 6.12 and later; earlier ones ignore it). Best effort: a system that refuses leaves the thread
-/// as it is.
-fn be_prompt() {
-    let nice = rustix::process::getpriority_process(None).unwrap_or(0);
-    let attributes = libc::sched_attr {
-        size: size_of::<libc::sched_attr>() as u32,
-        sched_policy: libc::SCHED_OTHER as u32,
-        // What such a thread starts, a compile worker among it, has turns as usual.
-        sched_flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
-        sched_nice: nice,
-        sched_priority: 0,
-        sched_runtime: SLICE,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: the structure lives until the call returns, which only reads it; 0 is the calling thread.
-    let refused =
-        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } != 0;
-    if refused {
-        let error = io::Error::last_os_error();
-        tracing::debug!(%error, "a serving thread has turns of the usual length");
-    }
 }
 
 #[cfg(test)]
@@ -54,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_of_the_runtime_have_shorter_turns_than_others() {
+    fn threads_that_serve_have_shorter_turns_than_those_that_block() {
         let runtime = runtime().unwrap();
         let slice = |of: &str| {
             let text = std::fs::read_to_string(format!("/proc/{of}/sched")).ok()?;
@@ -62,11 +56,17 @@ mod tests {
             line.split(':').nth(1)?.trim().parse::<u64>().ok()
         };
         let here = slice("self");
-        let there =
-            runtime.block_on(async { tokio::spawn(async move { slice("thread-self") }).await });
+        let there = runtime.block_on(async {
+            let serving = tokio::spawn(async move { slice("thread-self") });
+            let blocking = tokio::task::spawn_blocking(move || slice("thread-self"));
+            (serving.await.unwrap(), blocking.await.unwrap())
+        });
         // Where the kernel does not show slices, there is nothing to compare.
-        if let (Some(here), Some(there)) = (here, there.unwrap()) {
-            assert!(there < here, "{there} and {here}");
+        if let (Some(here), (Some(serving), Some(blocking))) = (here, there) {
+            assert!(
+                serving < here && here < blocking,
+                "{serving}, {here}, {blocking}"
+            );
         }
     }
 }

@@ -227,8 +227,11 @@ fn engine_config(
     config.loaded.max_versions = sandbox.loaded_versions;
     config.loaded.max_bytes = sandbox.loaded_memory.0;
     let threads = match sandbox.lanes {
-        // The engine's own choice, but for pools so small that lanes alone would take every instance.
-        0 => config.lanes.threads.min(sandbox.instances as usize - 1),
+        // The engine's own choice, but for pools so small that the two lanes alone would take every instance.
+        0 => config
+            .lanes
+            .threads
+            .min((sandbox.instances as usize - 1) / 2),
         threads => threads,
     };
     config.lanes = LaneConfig::of(threads);

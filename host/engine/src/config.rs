@@ -103,7 +103,7 @@ impl Default for LoadedConfig {
 /// How many instances there may be, and what stays mapped between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Instances in memory at once, idle ones for reuse included. Default 1,024; more than the lanes have threads, at
+    /// Instances in memory at once, idle ones for reuse included. Default 1,024; more than both lanes have threads, at
     /// most 2,000: each takes 4 GiB of address space, and nothing but address space. A version that is asked often has a
     /// place of its own as long as there are as many places as such versions; beyond it, its image is mapped anew.
     pub instances: u32,
@@ -158,16 +158,13 @@ impl Default for PoolConfig {
 /// Where a prediction runs: in place while it is known to be short, on a lane otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneConfig {
-    /// Threads of the lanes. Default twice the cores, at least 4: what they run is preempted by the system, so more
-    /// threads than cores cost little and keep a place free beside the long ones.
+    /// Threads of each of the two lanes, of which one is for what is known to be long. Default twice the cores, at least
+    /// 4: what they run is preempted by the system, so more threads than cores cost little and keep a place free.
     pub threads: usize,
-    /// Threads that one tenant may hold at once. Default half of `threads`.
+    /// Threads of each lane that one tenant may hold at once. Default half of `threads`.
     pub threads_per_tenant: usize,
-    /// Threads that versions known to be long (above `long_cost`) may hold at once, all together. Default half of
-    /// `threads`.
-    pub threads_for_long: usize,
-    /// Threads that versions known to be long and those never measured may hold at once, all together. Default three
-    /// quarters of `threads`, so that guests which loop until their deadline never hold them all, whatever their number.
+    /// Threads that versions never measured may hold at once, all together. Default three quarters of `threads`, so that
+    /// guests which loop until their deadline never hold them all, whatever their number.
     pub threads_for_unproven: usize,
     /// A version with a call that cost more than this is long, for half a minute after it. Default 50 ms.
     pub long_cost: Duration,
@@ -189,12 +186,16 @@ impl Default for LaneConfig {
 }
 
 impl LaneConfig {
+    /// Threads of both lanes: each has a right to an instance.
+    pub(crate) const fn all_threads(&self) -> usize {
+        self.threads.saturating_mul(2)
+    }
+
     /// So many threads, shared out as by default; everything else as by default, too.
     pub fn of(threads: usize) -> Self {
         Self {
             threads,
             threads_per_tenant: (threads / 2).max(1),
-            threads_for_long: (threads / 2).max(1),
             threads_for_unproven: (threads * 3 / 4).max(1),
             long_cost: Duration::from_millis(50),
             queue: 1_024,

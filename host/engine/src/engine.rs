@@ -79,7 +79,7 @@ impl Engine {
         let fingerprint = setup::fingerprint(&engine);
         let sealer = Arc::new(Sealer::new(config.mac_key, fingerprint));
         let fingerprint = setup::shown(&fingerprint);
-        let slots = Arc::new(Slots::new(&config.pool, config.lanes.threads));
+        let slots = Arc::new(Slots::new(&config.pool, config.lanes.all_threads()));
         let compiles = Arc::new(Compiles::new(&config, fingerprint.clone())?);
         let budget = budget(&config, &engine);
         let source = Source {

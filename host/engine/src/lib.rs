@@ -30,6 +30,7 @@ mod state;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod ticker;
+pub mod turns;
 mod wear;
 pub mod worker;
 

@@ -73,10 +73,10 @@ pub(crate) fn server(
 
 fn pool(config: &EngineConfig) -> Result<(PoolingAllocationConfig, &'static str), EngineError> {
     let slots = config.pool.instances;
-    if !(1..=MAX_INSTANCES).contains(&slots) || slots as usize <= config.lanes.threads {
-        let threads = config.lanes.threads;
+    if !(1..=MAX_INSTANCES).contains(&slots) || slots as usize <= config.lanes.all_threads() {
+        let threads = config.lanes.all_threads();
         return Err(EngineError::Setup(format!(
-            "{slots} instances; use {} to {MAX_INSTANCES}, more than the {threads} lane threads",
+            "{slots} instances; use {} to {MAX_INSTANCES}, more than the {threads} threads of the lanes",
             threads + 1
         )));
     }

@@ -168,8 +168,8 @@ impl Config {
             (
                 "sandbox.lanes",
                 self.sandbox.lanes as u64,
-                "one less than sandbox.instances",
-                u64::from(self.sandbox.instances) - 1,
+                "half of what sandbox.instances is above 1",
+                (u64::from(self.sandbox.instances) - 1) / 2,
             ),
             (
                 "predictions.max_rows",
@@ -294,9 +294,9 @@ mod tests {
             ),
             (
                 "FORETELL_SANDBOX__LANES",
-                "1024",
+                "512",
                 Some(
-                    "sandbox.lanes cannot be 1024; use at most one less than sandbox.instances, which is 1023",
+                    "sandbox.lanes cannot be 512; use at most half of what sandbox.instances is above 1, which is 511",
                 ),
             ),
             (

@@ -293,9 +293,9 @@ pub struct Sandbox {
     pub loaded_versions: usize,
     /// Bytes of their code and images, at most.
     pub loaded_memory: ByteSize,
-    /// Instances alive at once, at most; more than `lanes`.
+    /// Instances alive at once, at most; more than twice `lanes`.
     pub instances: u32,
-    /// Threads for predictions that take long; 0 = two per core, at least 4.
+    /// Threads for predictions that do not run in place, and as many for long ones; 0 = two per core, at least 4.
     pub lanes: usize,
     /// Failures in a row after which a version is suspended; 0 = never.
     pub suspend_after: u32,
@@ -373,18 +373,18 @@ impl Sandbox {
             instances: layers.take_within(
                 Key::new(
                     "sandbox.instances",
-                    "Guest instances alive at once, at most; more than lanes has threads.",
+                    "Guest instances alive at once, at most; more than twice the threads of lanes.",
                 ),
                 1_024,
-                2..=2_000,
+                3..=2_000,
             ),
             lanes: layers.take_within(
                 Key::new(
                     "sandbox.lanes",
-                    "Threads for predictions that take long; 0 is two per core, at least 4.",
+                    "Threads for predictions above 0.1 ms, and as many for those above 50 ms; 0 is two per core, at least 4.",
                 ),
                 0,
-                0..=1_024,
+                0..=999,
             ),
             suspend_after: layers.take_within(
                 Key::new(

@@ -1,6 +1,6 @@
-//! Whose turn it is on the lanes, and who may wait for one.
+//! Whose turn it is on a lane, and who may wait for it.
 //!
-//! Plain data under the lanes' lock: no thread, no clock of its own.
+//! Plain data under the lane's lock: no thread, no clock of its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use foretell_types::{TenantId, VersionDigest};
 
-use super::Work;
+use super::lane::Work;
 use crate::cost::{Expected, Kind};
 use crate::grants::log::Origin;
 
@@ -24,10 +24,10 @@ const WAITS: u32 = 10;
 /// How long a tenant stays strained after its last refusal.
 const STRAIN: Duration = Duration::from_secs(1);
 
+#[derive(Clone, Copy)]
 pub(super) struct Limits {
     pub(super) waiting: usize,
     pub(super) per_tenant: usize,
-    pub(super) for_long: usize,
     pub(super) for_unproven: usize,
     /// How many threads get anywhere at once.
     pub(super) cores: u32,
@@ -41,7 +41,6 @@ pub(super) struct Queue {
     /// What is known of tenants that run, wait or are strained.
     tenants: HashMap<TenantId, Share>,
     pub(super) waiting: usize,
-    running_long: usize,
     running_unproven: usize,
     pub(super) tickets: u64,
     pub(super) closed: bool,
@@ -58,7 +57,7 @@ struct VersionLine {
     jobs: VecDeque<Job>,
 }
 
-/// What one tenant has of the lanes.
+/// What one tenant has of the lane.
 #[derive(Default)]
 struct Share {
     running: usize,
@@ -182,28 +181,19 @@ impl Queue {
             .entry(job.origin.tenant.clone())
             .or_default()
             .running += 1;
-        match job.expected.kind {
-            Kind::Short => {}
-            Kind::Unproven => self.running_unproven += 1,
-            Kind::Long => self.running_long += 1,
+        if job.expected.kind == Kind::Unproven {
+            self.running_unproven += 1;
         }
         Some(job)
     }
 
-    const fn has_thread_for(&self, kind: Kind, limits: &Limits) -> bool {
-        let doubtful = self.running_long + self.running_unproven;
-        match kind {
-            Kind::Short => true,
-            Kind::Unproven => doubtful < limits.for_unproven,
-            Kind::Long => self.running_long < limits.for_long && doubtful < limits.for_unproven,
-        }
+    fn has_thread_for(&self, kind: Kind, limits: &Limits) -> bool {
+        kind != Kind::Unproven || self.running_unproven < limits.for_unproven
     }
 
     pub(super) fn ended(&mut self, tenant: &TenantId, kind: Kind) {
-        match kind {
-            Kind::Short => {}
-            Kind::Unproven => self.running_unproven -= 1,
-            Kind::Long => self.running_long -= 1,
+        if kind == Kind::Unproven {
+            self.running_unproven -= 1;
         }
         if let Some(share) = self.tenants.get_mut(tenant) {
             share.running -= 1;
@@ -262,7 +252,6 @@ mod tests {
     const LIMITS: Limits = Limits {
         waiting: 10_000,
         per_tenant: 1,
-        for_long: 1,
         for_unproven: 1,
         cores: 1,
         patience: Duration::from_secs(2),

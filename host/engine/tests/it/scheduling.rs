@@ -109,7 +109,6 @@ async fn a_call_that_finds_no_lane_in_time_is_refused_unexecuted() {
     let host = Arc::new(Host::with(|config| {
         config.lanes.threads = 1;
         config.lanes.threads_per_tenant = 1;
-        config.lanes.threads_for_long = 1;
         config.lanes.queue_deadline = Duration::from_millis(100);
     }));
     let version = host.push("acme", &testkit::chameleon()).await;
@@ -152,7 +151,7 @@ async fn a_call_that_finds_no_lane_in_time_is_refused_unexecuted() {
 async fn more_calls_than_instances_wait_their_turn() {
     let host = Arc::new(Host::with(|config| {
         config.lanes.threads = 2;
-        config.pool.instances = 3;
+        config.pool.instances = 5;
         config.lanes.queue_deadline = Duration::from_secs(30);
     }));
     let version = host.push("acme", &testkit::chameleon()).await;

@@ -116,7 +116,7 @@ impl Host {
     pub(crate) fn over(blobs: Arc<MemoryBlobs>, change: impl FnOnce(&mut EngineConfig)) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let mut config = EngineConfig::new(worker(), [7; 32], scratch.path().to_owned());
-        config.pool.instances = 32;
+        config.pool.instances = 48;
         config.pool.max_idle = 8;
         change(&mut config);
         let engine = Engine::new(config, blobs.clone()).unwrap();
