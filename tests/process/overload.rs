@@ -41,10 +41,10 @@ fn length() -> Duration {
 /// A server on one processor, besieged from another.
 fn lay(test: &str, environment: &[(&str, &str)]) -> Siege {
     let apart = has_all([0, 1]);
-    let keep_to = |processor| apart.then(|| keep_to(processor).expect("it may"));
-    keep_to(0);
+    let go_to = |processor| apart.then(|| keep_to(processor).expect("it may"));
+    go_to(0);
     let siege = Siege::lay(test, environment);
-    keep_to(1);
+    go_to(1);
     siege
 }
 
@@ -245,7 +245,7 @@ fn f4_a_noisy_tenant_with_slow_models_leaves_its_neighbour_alone() {
         let rate = 100.0;
         let solo = neighbour(request.clone()).at_rate(rate);
         let (beside, flood) = thread::scope(|scope| {
-            // Two cores carry some forty of its calls a second.
+            // A processor carries some twenty of its calls a second.
             let flood = scope.spawn(|| noise.at_rate(2_000.0));
             (neighbour(request).at_rate(rate), flood.join().unwrap())
         });
@@ -275,7 +275,7 @@ fn f4_a_noisy_tenant_with_slow_models_leaves_its_neighbour_alone() {
 
 #[test]
 fn f6_what_nobody_waits_for_any_more_is_not_executed() {
-    // One thread for each tenant, so that one kept instance runs all of it and knows how often it was called.
+    // One thread of each lane for each tenant, so that one kept instance runs all of it and knows how often it was called.
     let mut siege = lay("f6", &[("FORETELL_SANDBOX__LANES", "2")]);
     let runtime = json!({"deadline_ms": 10_000, "isolation": "reuse"});
     let per_ms = calibrated(&siege.attacker, 1.0, runtime);

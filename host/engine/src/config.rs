@@ -168,7 +168,7 @@ pub struct LaneConfig {
     pub threads_for_unproven: usize,
     /// A version with a call that cost more than this is long, for half a minute after it. Default 50 ms.
     pub long_cost: Duration,
-    /// Predictions that may wait for a lane. Default 1,024.
+    /// Predictions that may wait for each lane. Default 1,024.
     pub queue: usize,
     /// How long one may wait for a lane or an instance. Default 2 s.
     pub queue_deadline: Duration,

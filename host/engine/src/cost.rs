@@ -41,7 +41,7 @@ pub(crate) struct Expected {
     pub(crate) cost: Duration,
 }
 
-/// How long predictions are: the less is known to their favour, the fewer threads they share.
+/// How long predictions are, as far as is known: which lane they go to, and how many of its threads they share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Measured, and short.

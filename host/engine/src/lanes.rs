@@ -9,7 +9,8 @@
 //! The queue of a tenant is bounded in time, by what its predictions are expected to cost: what would wait too long is
 //! refused at once, while refusing is cheap. A burst may wait for a while; a tenant whose queue has overflowed is kept to
 //! a short one until nobody was refused for a second. So under lasting overload those who are let in are answered nearly
-//! as fast as on a quiet day, instead of all of them late.
+//! as fast as on a quiet day, instead of all of them late. What is expected is what the queue would take with its lane alone
+//! on the processors: where the other is busy, a prediction may also be refused later, when it has waited for as long as any may.
 
 use std::sync::Arc;
 use std::thread;
@@ -33,13 +34,13 @@ mod queue;
 /// fast as it is asked has no time left for those that it let in.
 const SHORT_TURNS: Turns = Turns {
     nicer: 1,
-    slice: Some(Duration::from_micros(500)),
+    slice: Duration::from_micros(500),
 };
 
 /// What is long gets a third of what a serving thread gets, where both want all of a processor.
 const LONG_TURNS: Turns = Turns {
     nicer: 5,
-    slice: Some(Duration::from_millis(50)),
+    slice: Duration::from_millis(50),
 };
 
 /// The lanes. Dropping them lets running work end, drops what waits, and joins the threads.

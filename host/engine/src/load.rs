@@ -274,12 +274,20 @@ impl Source {
                 "neither its code nor its snapshot is stored; upload the version again",
             ));
         };
-        let Some(snapshot) = self.sealer.open_snapshot(owner(key), &sealed) else {
+        // Hashing hundreds of megabytes is no work for an async thread.
+        let (sealer, of) = (Arc::clone(&self.sealer), key.clone());
+        let opened = apart(move || {
+            let mut snapshot = sealed;
+            let len = sealer.open_snapshot(owner(&of), &snapshot)?.len();
+            snapshot.truncate(len);
+            Some(snapshot)
+        });
+        let Some(snapshot) = opened.await? else {
             return Err(failed("its snapshot is damaged; upload the version again"));
         };
         let code =
             self.compiles
-                .again(&key.tenant, snapshot)
+                .again(&key.tenant, &snapshot)
                 .await
                 .map_err(|error| match error {
                     CompileError::Busy | CompileError::TenantBusy { .. } => {
@@ -289,7 +297,8 @@ impl Source {
                     | CompileError::Changed(_)
                     | CompileError::Worker(_) => LoadError::Failed(error.to_string()),
                 })?;
-        Ok(self.sealer.seal_code(owner(key), snapshot, &code))
+        let (sealer, of) = (Arc::clone(&self.sealer), key.clone());
+        apart(move || sealer.seal_code(owner(&of), &snapshot, &code)).await
     }
 
     async fn read(&self, key: &Key, kind: BlobKind) -> Result<Option<Vec<u8>>, LoadError> {
@@ -316,10 +325,17 @@ impl Source {
                 .map_err(|error| LoadError::Failed(format!("{error:#}"))),
             Err(broken) => Ok(Err(broken)),
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|_| failed("deserializing the version panicked"))?
+        apart(work).await?
     }
+}
+
+/// Work on a thread that may block.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| failed("loading the version panicked"))
 }
 
 fn failed(cause: &str) -> LoadError {
@@ -347,8 +363,6 @@ fn link(
     let memories = component
         .resources_required()
         .map_or(0, |required| required.num_memories);
-    // Holes of a mapped file take no memory.
-    let held = if is_mapped { code.bytes() } else { code.len() };
     let origin = Arc::new(Origin {
         tenant: key.tenant.clone(),
         version: key.version,
@@ -360,7 +374,8 @@ fn link(
         origin,
         wear: Wear::default(),
         share,
-        weight: Weight::of(held, memories, is_mapped),
+        // Its holes too: a page of one takes memory from when a guest first reads it.
+        weight: Weight::of(code.len(), memories, is_mapped),
     }))
 }
 

@@ -3,8 +3,9 @@
 //! Compiled code holds the image of memory from which instances begin. Much of that is what `load` has freed, in pages of
 //! zeros, and whoever loads a version would read them, hash them, and leave holes in their place.
 //!
-//! The layout: length of the code, number of pieces, for each piece its place and its length, all as 64-bit numbers with
-//! the lowest byte first; then the bytes of all pieces. Pieces ascend, and what lies between them is zero.
+//! The layout: length of the code, number of pieces, for each piece its place and its length, all as 64-bit numbers with the
+//! lowest byte first; then the bytes of all pieces. No piece is empty, no two touch, they ascend, and what lies between them is
+//! zero.
 
 /// What is left out is whole pages of the code.
 const PAGE: usize = 4096;
@@ -50,13 +51,13 @@ impl<'a> Pieces<'a> {
         };
         let (len, count) = (number()?, number()?);
         let mut places = Vec::new();
-        let mut end = 0;
+        let mut last = None;
         for _ in 0..count {
             let (place, piece) = (number()?, number()?);
-            if place < end {
+            if piece == 0 || last.is_some_and(|last| place <= last) {
                 return None;
             }
-            end = place.checked_add(piece)?;
+            last = Some(place.checked_add(piece)?);
             places.push((place, piece));
         }
         let mut pieces = Vec::with_capacity(places.len());
@@ -65,7 +66,7 @@ impl<'a> Pieces<'a> {
             encoded = rest;
             pieces.push((place, piece));
         }
-        (end <= len && encoded.is_empty()).then_some(Self { len, pieces })
+        (last.unwrap_or(0) <= len && encoded.is_empty()).then_some(Self { len, pieces })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -128,6 +129,34 @@ mod tests {
         })
     }
 
+    #[test]
+    fn pieces_that_are_empty_or_touch_or_overlap_or_leave_the_code_are_refused() {
+        let of = |len: usize, places: &[(usize, usize)]| {
+            let mut numbers = vec![len, places.len()];
+            numbers.extend(places.iter().flat_map(|(place, len)| [*place, *len]));
+            let mut encoded: Vec<u8> = numbers
+                .iter()
+                .flat_map(|number| (*number as u64).to_le_bytes())
+                .collect();
+            encoded.resize(
+                encoded.len() + places.iter().map(|place| place.1).sum::<usize>(),
+                7,
+            );
+            Pieces::decode(&encoded).map(|pieces| pieces.whole())
+        };
+        assert_eq!(of(5, &[(0, 1), (3, 2)]), Some(vec![7, 0, 0, 7, 7]));
+        assert_eq!(of(2, &[]), Some(vec![0, 0]));
+        for wrong in [
+            [(0, 0), (3, 2)],
+            [(0, 3), (3, 2)],
+            [(0, 4), (3, 2)],
+            [(3, 2), (0, 1)],
+            [(0, 1), (3, 3)],
+        ] {
+            assert_eq!(of(5, &wrong), None, "{wrong:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn code_comes_back_as_it_was_and_takes_no_page_of_zeros(code in code()) {
@@ -140,11 +169,21 @@ mod tests {
         }
 
         #[test]
-        fn what_was_cut_off_or_is_anything_else_is_refused(code in code(), at: prop::sample::Index, bytes: Vec<u8>) {
+        fn what_was_cut_off_is_refused(code in code(), at: prop::sample::Index) {
             let encoded = Pieces::of(&code).encode();
             prop_assert_eq!(Pieces::decode(&encoded[..at.index(encoded.len())]), None);
-            if let Some(pieces) = Pieces::decode(&bytes) {
-                prop_assert_eq!(pieces.encode(), bytes);
+        }
+
+        #[test]
+        fn other_numbers_are_refused_or_are_another_code(code in code(), at: prop::sample::Index, other in 0..8 * PAGE) {
+            let pieces = Pieces::of(&code);
+            let mut encoded = pieces.encode();
+            let at = at.index(2 + 2 * pieces.pieces.len()) * NUMBER;
+            encoded[at..at + NUMBER].copy_from_slice(&(other as u64).to_le_bytes());
+            // None is taken for another: what is read is what was written, and every piece lies within.
+            if let Some(read) = Pieces::decode(&encoded) {
+                prop_assert_eq!(&read.encode(), &encoded);
+                prop_assert_eq!(read.whole().len(), read.len());
             }
         }
     }

@@ -110,7 +110,7 @@ impl Sealer {
         snapshot: &[u8; 32],
         code: &[u8],
     ) -> blake3::Hash {
-        let mut mac = self.mac(b"foretell code 1\0", owner);
+        let mut mac = self.mac(b"foretell code 2\0", owner);
         mac.update(engine).update(snapshot).update(code).finalize()
     }
 

@@ -7,27 +7,26 @@ use std::time::Duration;
 /// How a thread takes turns with others that want the same processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turns {
-    /// Steps of priority behind the thread that starts it. Each is a fifth less of a processor that all want.
+    /// Steps of priority behind what the thread has. Each is a fifth less of a processor that all want.
     pub nicer: i32,
-    /// How long it wants the processor at once: 0.1 to 100 ms, or what the system gives to everybody. Whoever has been idle
+    /// How long it wants the processor at once: 0.1 to 100 ms. Whoever has been idle
     /// and asks for less is let in at once where one computes that asked for much more: the system serves whose slice is due
     /// first. Shares of the processor stay as they are. Linux 6.12 and later; earlier ones ignore it.
-    pub slice: Option<Duration>,
+    pub slice: Duration,
 }
 
 impl Turns {
-    /// Asks for such turns for the calling thread, not for those that it starts. Best effort: a system that refuses leaves
-    /// the thread as it is.
+    /// Asks for such turns for the calling thread. What it starts has the same priority, and slices as usual. Best effort: a
+    /// system that refuses leaves the thread as it is.
     pub fn take(self) {
         let nice = rustix::process::getpriority_process(None).unwrap_or(0);
-        let slice = self.slice.map_or(0, |slice| slice.as_nanos());
         let attributes = libc::sched_attr {
             size: size_of::<libc::sched_attr>() as u32,
             sched_policy: libc::SCHED_OTHER as u32,
             sched_flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
             sched_nice: nice.saturating_add(self.nicer).min(19),
             sched_priority: 0,
-            sched_runtime: u64::try_from(slice).unwrap_or(u64::MAX),
+            sched_runtime: u64::try_from(self.slice.as_nanos()).unwrap_or(u64::MAX),
             sched_deadline: 0,
             sched_period: 0,
         };

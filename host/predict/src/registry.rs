@@ -128,10 +128,10 @@ impl Registry {
         self.tenant(tenant).models.remove(model);
     }
 
-    /// Forgets the models of a tenant after it was deleted.
+    /// Forgets a tenant after it was deleted, and its keys were forgotten: nothing leads to it any more.
     pub(crate) fn tenant_gone(&self, tenant: &TenantId) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.tenant(tenant).models.clear();
+        self.tenants.remove(tenant);
     }
 }
 

@@ -8,8 +8,8 @@ use foretell_types::{ModelName, TenantId};
 
 use crate::registry::ModelState;
 
-/// What is kept of a tenant while the server runs. There is one for each, and it is never replaced: whoever holds it sees
-/// every change.
+/// What is kept of a tenant until it is deleted. There is one for each, and it is never replaced, for names of deleted
+/// tenants stay taken: whoever holds it sees every change.
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,

@@ -8,7 +8,7 @@
 //! A step waits for memory, twice, so trees are walked side by side, level by level. How many levels there are is known
 //! when this is compiled, once for each depth: so no index needs a check, each tree of a group has its place at a fixed
 //! distance from the first, and the loop may be unrolled. Groups lie one after the other, each with all that its trees
-//! need: 100 trees of depth 6 are 111 KiB. A group is walked for a block of rows before the next one, from the nearest
+//! need: 100 trees of depth 6 are 106 KiB. A group is walked for a block of rows before the next one, from the nearest
 //! cache.
 //!
 //! Values are added tree by tree in the model's order, in doubles: the sums are LightGBM's to the last bit.
@@ -16,8 +16,8 @@
 use crate::slots::{Looks, Slots};
 use crate::tree::{Child, Tree};
 
-/// Trees side by side. This was measured: of more, what is under way does not fit the registers that WebAssembly's compiler
-/// has left; of fewer, memory is waited for.
+/// Trees side by side. This was measured: of five or six, what is under way does not fit the registers that WebAssembly's
+/// compiler has left.
 const LANES: usize = 4;
 /// Rows that are prepared together: 16 KiB of keys.
 const ROWS: usize = 8;

@@ -16,7 +16,16 @@ use crate::process::{Server, free_address};
 const WASMTIME: &str = "48.0.8";
 
 /// What serving takes, as it comes; neither its other commands nor its other compilers.
-const WASMTIME_FEATURES: &str = "serve,run,compile,cranelift,component-model-async,pooling-allocator,parallel-compilation,threads";
+const WASMTIME_FEATURES: [&str; 8] = [
+    "serve",
+    "run",
+    "compile",
+    "cranelift",
+    "component-model-async",
+    "pooling-allocator",
+    "parallel-compilation",
+    "threads",
+];
 
 /// Virtual environments, and the exported models.
 pub(crate) struct Peers {
@@ -178,22 +187,30 @@ pub(crate) struct Wasmtime {
 }
 
 impl Wasmtime {
-    /// Builds what is not there yet: a quarter of an hour at the first time, on two processors.
-    pub(crate) fn prepare(bench: &Bench, forest: &Forest) -> Result<Self> {
+    /// Builds the program, unless it is there: minutes at the first time.
+    pub(crate) fn install(bench: &Bench) -> Result<PathBuf> {
         let root = bench.folder("wasmtime")?;
-        let version = format!("={WASMTIME}");
-        once(&root.join("made"), version.as_bytes(), || {
+        let (version, features) = (format!("={WASMTIME}"), WASMTIME_FEATURES.join(","));
+        let made = format!("{version} {features}");
+        once(&root.join("made"), made.as_bytes(), || {
             eprintln!("building wasmtime {WASMTIME}");
             finish(
                 Command::new("cargo")
-                    .args(["install", "wasmtime-cli", "--locked", "--version", &version])
-                    .args(["--no-default-features", "--features", WASMTIME_FEATURES])
+                    .args(["install", "wasmtime-cli", "--locked", "--force"])
+                    .args(["--version", &version])
+                    .args(["--no-default-features", "--features", &features])
                     .arg("--root")
                     .arg(&root)
                     .env("CARGO_TARGET_DIR", root.join("target")),
             )
         })?;
-        let (sources, folder) = (bench.peers.join("wasi-http"), root.join("component"));
+        Ok(root.join("bin/wasmtime"))
+    }
+
+    /// Builds the component that it serves.
+    pub(crate) fn with(program: PathBuf, bench: &Bench, forest: &Forest) -> Result<Self> {
+        let sources = bench.peers.join("wasi-http");
+        let folder = bench.folder("wasmtime")?.join("component");
         std::fs::create_dir_all(folder.join("src"))?;
         for file in ["Cargo.toml", "Cargo.lock", "src/lib.rs"] {
             std::fs::copy(sources.join(file), folder.join(file))
@@ -201,10 +218,8 @@ impl Wasmtime {
         }
         std::fs::write(folder.join("forest.bin"), forest.as_walked())?;
         let say = |step: &str| eprintln!("{step}");
-        Ok(Self {
-            program: root.join("bin/wasmtime"),
-            component: build_exporting("wasi:http/incoming-handler@", &folder, &say)?,
-        })
+        let component = build_exporting("wasi:http/incoming-handler@", &folder, &say)?;
+        Ok(Self { program, component })
     }
 
     /// Serves; each instance answers at most so many requests.

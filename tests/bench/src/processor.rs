@@ -41,11 +41,15 @@ mod tests {
 
     #[test]
     fn what_is_kept_to_one_processor_sees_one() {
-        let seen = thread::spawn(|| {
-            keep_to(0).unwrap();
+        assert!(!has_all([usize::MAX]));
+        // A set of processors may leave out any.
+        let Some(one) = (0..64).find(|processor| has_all([*processor])) else {
+            return;
+        };
+        let seen = thread::spawn(move || {
+            keep_to(one).unwrap();
             thread::spawn(thread::available_parallelism).join().unwrap()
         });
         assert_eq!(seen.join().unwrap().unwrap().get(), 1);
-        assert!(has_all([0]) && !has_all([0, usize::MAX]));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Weight {
 }
 
 impl Weight {
-    /// Of a version whose code holds so many bytes of memory, with images of so many memories.
+    /// Of a version with so many bytes of code, and images of so many memories.
     ///
     /// Mapped code is one file with the images in it. Code that was copied counts twice: the images lie in it, and once more
     /// in memory files, where instances map them from. That is the most they can be; a small model is mostly image.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foretell_engine::config::LaneConfig;
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner, testkit};
 use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
 use foretell_types::compile::{CompileError, Part, Prepared, Setting, Step, Upload};
@@ -117,6 +118,7 @@ impl Host {
         let scratch = tempfile::tempdir().unwrap();
         let mut config = EngineConfig::new(worker(), [7; 32], scratch.path().to_owned());
         config.pool.instances = 48;
+        config.lanes = LaneConfig::of(4);
         config.pool.max_idle = 8;
         change(&mut config);
         let engine = Engine::new(config, blobs.clone()).unwrap();

@@ -76,8 +76,8 @@ pub struct Identity {
     tenants: Arc<dyn Tenants>,
     pepper: Pepper,
     clock: Clock,
-    /// Keys that opened something. Unknown ones are not kept, so that guesses cost no memory.
     registry: Arc<Registry>,
+    /// Keys that opened something. Unknown ones are not kept, so that guesses cost no memory.
     known: DashMap<KeyHash, Arc<Known>>,
     /// Counts ended keys, so that a reader who began before one does not keep what it read.
     changes: AtomicU64,

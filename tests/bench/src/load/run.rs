@@ -303,7 +303,7 @@ mod tests {
         let pace = Pace::Closed { connections: 3 };
         let outcome = run(&plan(&address, pace, 200)).unwrap();
         assert!(outcome.all_succeeded(), "{outcome:?}");
-        assert!(outcome.answered > 20, "{outcome:?}");
+        assert!(outcome.answered > 0, "{outcome:?}");
         assert!(outcome.server_cpu_us > 0.0 && outcome.own_load > 0.0);
         let per_answer = outcome.bytes_per_second / outcome.per_second;
         assert_eq!(per_answer.round() as usize, ANSWER.len());

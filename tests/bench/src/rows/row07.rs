@@ -40,8 +40,8 @@ pub(crate) const ROW: Row = Row {
 
 fn run(bench: &Bench) -> Result<Findings> {
     let forest = Forest::grow(USUAL);
-    let wasmtime = match Wasmtime::prepare(bench, &forest) {
-        Ok(wasmtime) => wasmtime,
+    let wasmtime = match Wasmtime::install(bench) {
+        Ok(program) => Wasmtime::with(program, bench, &forest)?,
         Err(error) => return Ok(Findings::not_measured(format!("{error:#}"))),
     };
     let rows = forest.rows(ROWS);

@@ -1,4 +1,5 @@
-//! V2 inference over one forest, as a component of `wasi:http`: the logic of the plugin `forest` for trees of equal depth.
+//! V2 inference over one forest, as a component of `wasi:http`: what the plugin `forest` does for trees of equal depth, with
+//! thresholds as they are instead of prepared slots.
 //!
 //! The model is part of the module, laid out as it is walked: so a fresh instance has nothing to load.
 
