@@ -33,6 +33,7 @@ impl Serve {
         for note in notes {
             tracing::warn!("{note}");
         }
+        limits::give_memory_back();
         let files = limits::raise_open_files();
         if files < limits::ENOUGH_FILES {
             tracing::warn!(

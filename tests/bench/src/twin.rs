@@ -43,6 +43,7 @@ pub(crate) fn serve(args: &[String]) -> Result<()> {
     let Loaded { mut config, .. } = Config::load(&flags, &Environment::of_process())?;
     config.worker_command = vec![foretell.into(), "compile-worker".into()];
     telemetry::start(&config.logging, Colour::Never);
+    limits::give_memory_back();
     limits::raise_open_files();
     let folder = DataFolder::open(&config.server.data_dir)?;
     let listener = std::net::TcpListener::bind(config.server.listen)?;
