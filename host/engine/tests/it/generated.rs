@@ -127,18 +127,18 @@ async fn modules(seeds: std::ops::Range<usize>) {
 
 #[tokio::test]
 async fn generated_modules_beside_a_plugin_are_run_or_refused() {
-    modules(0..many(75, 700)).await;
+    modules(0..many(700, 7_000)).await;
 }
 
 #[tokio::test]
 async fn more_generated_modules_beside_a_plugin_are_run_or_refused() {
-    modules(10_000..10_000 + many(75, 700)).await;
+    modules(10_000..10_000 + many(700, 7_000)).await;
 }
 
 #[tokio::test]
 async fn generated_components_within_a_plugin_are_run_or_refused() {
     let (host, mut ends) = (host(), Gauntlet::default());
-    for seed in 0..many(50, 600) {
+    for seed in 0..many(600, 6_000) {
         let Some(generated) = component(seed) else {
             continue;
         };
