@@ -231,7 +231,7 @@ fn engine_config(
         0 => config
             .lanes
             .threads
-            .min((sandbox.instances as usize - 1) / 2),
+            .min(LaneConfig::most_threads(sandbox.instances)),
         threads => threads,
     };
     config.lanes = LaneConfig::of(threads);

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use foretell_bench::processor::{has_all, keep_to};
+use foretell_bench::processor::{LOAD, SERVER, are_two, keep_to};
 use foretell_tests::guests::infer_request;
 use foretell_tests::load::{Load, Seen};
 use foretell_tests::wire::{Connection, Target};
@@ -40,11 +40,11 @@ fn length() -> Duration {
 
 /// A server on one processor, besieged from another.
 fn lay(test: &str, environment: &[(&str, &str)]) -> Siege {
-    let apart = has_all([0, 1]);
+    let apart = are_two();
     let go_to = |processor| apart.then(|| keep_to(processor).expect("it may"));
-    go_to(0);
+    go_to(SERVER);
     let siege = Siege::lay(test, environment);
-    go_to(1);
+    go_to(LOAD);
     siege
 }
 

@@ -191,6 +191,11 @@ impl LaneConfig {
         self.threads.saturating_mul(2)
     }
 
+    /// As many threads of each lane as leave one of so many instances to what runs in place.
+    pub const fn most_threads(instances: u32) -> usize {
+        (instances.saturating_sub(1) / 2) as usize
+    }
+
     /// So many threads, shared out as by default; everything else as by default, too.
     pub fn of(threads: usize) -> Self {
         Self {

@@ -99,7 +99,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// Bytes of all pieces.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.pieces.iter().map(|(_, piece)| piece.len()).sum()
     }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 pub struct Turns {
     /// Steps of priority behind what the thread has. Each is a fifth less of a processor that all want.
     pub nicer: i32,
-    /// How long it wants the processor at once: 0.1 to 100 ms. Whoever has been idle
-    /// and asks for less is let in at once where one computes that asked for much more: the system serves whose slice is due
-    /// first. Shares of the processor stay as they are. Linux 6.12 and later; earlier ones ignore it.
+    /// How long it wants the processor at once: 0.1 to 100 ms. Whoever has been idle and asks for less is let in at once where
+    /// one computes that asked for much more: the system serves whose slice is due first. Shares of the processor stay as they
+    /// are. Linux 6.12 and later; earlier ones ignore it.
     pub slice: Duration,
 }
 

@@ -125,7 +125,9 @@ impl Registry {
     /// Forgets a model after it was changed in the store.
     pub(crate) fn changed(&self, tenant: &TenantId, model: &ModelName) {
         self.changes.fetch_add(1, Ordering::AcqRel);
-        self.tenant(tenant).models.remove(model);
+        if let Some(tenant) = self.tenants.get(tenant) {
+            tenant.models.remove(model);
+        }
     }
 
     /// Forgets a tenant after it was deleted, and its keys were forgotten: nothing leads to it any more.

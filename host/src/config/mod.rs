@@ -25,6 +25,7 @@ pub use sections::{
     Cache, Database, Health, Logging, Predictions, Sandbox, Security, Server, Uploads,
 };
 
+use foretell_engine::config::LaneConfig;
 use layers::Layers;
 
 /// Everything that the server needs to know before it starts.
@@ -169,7 +170,7 @@ impl Config {
                 "sandbox.lanes",
                 self.sandbox.lanes as u64,
                 "half of what sandbox.instances is above 1",
-                (u64::from(self.sandbox.instances) - 1) / 2,
+                LaneConfig::most_threads(self.sandbox.instances) as u64,
             ),
             (
                 "predictions.max_rows",

@@ -12,14 +12,9 @@ use anyhow::{Context, Result, bail};
 use foretell_bench::cpu;
 use foretell_bench::http::Request;
 use foretell_bench::load::{Outcome, Plan};
-use foretell_bench::processor::{has_all, keep_to};
+use foretell_bench::processor::keep_to;
+pub(crate) use foretell_bench::processor::{LOAD, SERVER};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// Where servers run, and code that is measured in this process.
-pub(crate) const SERVER: usize = 0;
-
-/// Where load comes from.
-pub(crate) const LOAD: usize = 1;
 
 /// What our server prints once it answers, before its address.
 const READY: &str = "listening on http://";
@@ -233,11 +228,6 @@ pub(crate) fn on<T: Send>(processor: usize, code: impl FnOnce() -> T + Send) -> 
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
-}
-
-/// Whether server and load can have a processor each.
-pub(crate) fn two_processors() -> bool {
-    has_all([SERVER, LOAD])
 }
 
 /// A port that was free a moment ago.

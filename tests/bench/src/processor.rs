@@ -3,6 +3,12 @@
 use std::io;
 use std::thread;
 
+/// Where servers run, and code that is measured in this process.
+pub const SERVER: usize = 0;
+
+/// Where load comes from.
+pub const LOAD: usize = 1;
+
 /// Keeps this thread, and what it starts, to one processor. By libc: rustix has it behind a feature that nothing else here
 /// needs, and with which wasmtime would be compiled a second time.
 ///
@@ -25,14 +31,16 @@ pub fn keep_to(processor: usize) -> io::Result<()> {
     }
 }
 
-/// Whether something may be kept to each of these.
-pub fn has_all<const N: usize>(processors: [usize; N]) -> bool {
-    processors.into_iter().all(|processor| {
-        // In a thread of its own, which is gone with what it was kept to.
-        thread::spawn(move || keep_to(processor).is_ok())
-            .join()
-            .unwrap_or(false)
-    })
+/// Whether server and load can have a processor each.
+pub fn are_two() -> bool {
+    [SERVER, LOAD].into_iter().all(is_there)
+}
+
+fn is_there(processor: usize) -> bool {
+    // In a thread of its own, which is gone with what it was kept to.
+    thread::spawn(move || keep_to(processor).is_ok())
+        .join()
+        .unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -41,9 +49,9 @@ mod tests {
 
     #[test]
     fn what_is_kept_to_one_processor_sees_one() {
-        assert!(!has_all([usize::MAX]));
+        assert!(!is_there(usize::MAX));
         // A set of processors may leave out any.
-        let Some(one) = (0..64).find(|processor| has_all([*processor])) else {
+        let Some(one) = (0..64).find(|processor| is_there(*processor)) else {
             return;
         };
         let seen = thread::spawn(move || {

@@ -5,15 +5,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use foretell_bench::figure::{Curve, Measured};
 use foretell_bench::machine::Machine;
+use foretell_bench::processor::are_two;
 use serde::Serialize;
 
 use crate::bench::Bench;
-use crate::process::two_processors;
 use crate::{curves, rows};
 
 /// Measures what is wanted. A row that fails does not keep the others from being measured, but the run fails.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    if !two_processors() {
+    if !are_two() {
         bail!("the benches need two processors: one for the server, one for the load");
     }
     let ids = rows::ALL.iter().map(|row| row.id);
