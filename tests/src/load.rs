@@ -115,14 +115,15 @@ impl Seen {
 }
 
 impl Load {
-    /// So many requests per second, whatever comes back.
+    /// So many requests per second, whatever comes back. What a busy machine could not send in time is not sent at all:
+    /// [`Seen::offered`] says how many went out.
     pub fn at_rate(&self, per_second: f64) -> Seen {
         let next = Cell::new(0_u32);
         let period = Duration::from_secs_f64(1.0 / per_second);
         self.run(move |start, length| {
             let after = period.saturating_mul(next.get());
             next.set(next.get() + 1);
-            (after < length).then(|| start + after)
+            (after < length && start.elapsed() < length).then(|| start + after)
         })
     }
 
