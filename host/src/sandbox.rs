@@ -157,6 +157,7 @@ impl Sandbox {
             version: accepted.version,
             inputs,
             limits,
+            priority: 0,
         };
         self.engine.run(call).await
     }

@@ -4,8 +4,8 @@
 
 use foretell_engine::testkit;
 use foretell_http::fuzzing::{self, Protocol};
-use foretell_predict::ModelRef;
 use foretell_predict::key::checksum_holds;
+use foretell_predict::{Inputs, ModelRef, PredictError};
 use foretell_types::signature::{
     Bounds, Checked, Column, Domain, Input, Output, Promises, Role, Vocabulary,
 };
@@ -25,6 +25,21 @@ pub fn json_tensor(data: &[u8]) {
     if let Some((choice, body)) = data.split_first() {
         let protocol = [Protocol::V2, Protocol::V1][usize::from(choice & 1)];
         read(protocol, body, &signature(choice >> 1));
+    }
+}
+
+/// A body of V2 with raw tensors, after a byte that chooses the signature and two that say how long its JSON is.
+pub fn binary_tensor(data: &[u8]) {
+    if let Some(([choice, low, high], body)) = data.split_first_chunk() {
+        let json_bytes = usize::from(u16::from_le_bytes([*low, *high]));
+        let signature = signature(*choice);
+        let read = fuzzing::decode_binary(json_bytes, body, &signature, MAX_ROWS);
+        // A length of 0 announces a body without JSON.
+        let json = match json_bytes {
+            0 => b"{}",
+            length => body.get(..length).unwrap_or_default(),
+        };
+        judge(read, json, &signature);
     }
 }
 
@@ -109,9 +124,14 @@ pub fn names(data: &[u8]) {
 
 fn read(protocol: Protocol, body: &[u8], signature: &Signature) {
     let read = fuzzing::decode(protocol, body, signature, MAX_ROWS);
+    judge(read, body, signature);
+}
+
+/// Whether what was read of a body with this JSON is fit for a plugin, or refused for a reason.
+fn judge(read: Result<Inputs, PredictError>, json: &[u8], signature: &Signature) {
     let checked = read.and_then(|inputs| {
         // Whatever we accept, another reader of JSON accepts too.
-        if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(json) {
             panic!("accepted what serde_json refuses: {error}");
         }
         Ok(inputs.check(signature)?)

@@ -24,6 +24,11 @@ fn bodies_of_tensors_are_refused_or_fit() {
 }
 
 #[test]
+fn bodies_of_raw_tensors_are_refused_or_fit() {
+    replay("binary_tensor", targets::binary_tensor);
+}
+
+#[test]
 fn records_are_refused_or_fit() {
     replay("record", targets::record);
 }

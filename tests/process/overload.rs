@@ -296,7 +296,7 @@ fn f6_what_nobody_waits_for_any_more_is_not_executed() {
     let request = work(&target, per_ms * 100.0);
     // From here on it is known to be long, and not tried in place first.
     Connection::new(target.clone()).exchange(&request).unwrap();
-    let mut executed_for_gone = 0;
+    let (mut executed_for_gone, mut ended) = (0, 0);
     for round in 0..rounds {
         let counted = executed();
         let gone: Vec<_> = (0..callers)
@@ -312,7 +312,14 @@ fn f6_what_nobody_waits_for_any_more_is_not_executed() {
         }
         drop(gone);
         // It waits behind whatever the server still holds for them.
-        executed_for_gone += executed() - counted - 1;
+        let now = executed();
+        if now > counted {
+            executed_for_gone += now - counted - 1;
+        } else {
+            // What had begun was ended, and its instance with it: the next one counts anew.
+            executed_for_gone += now - 1;
+            ended += 1;
+        }
     }
 
     // Callers that wait too long: what is refused was not executed, what was executed is answered.
@@ -348,9 +355,9 @@ fn f6_what_nobody_waits_for_any_more_is_not_executed() {
             [before.now >> 20, after.peak >> 20, after.now >> 20],
             figures([
                 (
-                    "executed for callers that were gone",
+                    "executed to the end for callers that were gone",
                     format!(
-                        "{executed_for_gone} of {}; one in {callers} had begun",
+                        "{executed_for_gone} of {}; {ended} had begun and were ended",
                         rounds * callers
                     ),
                 ),
@@ -362,9 +369,8 @@ fn f6_what_nobody_waits_for_any_more_is_not_executed() {
     is_orderly("F6", &seen);
     assert!(served < 24, "all were answered: {:?}", seen.counts);
     assert_eq!(executed_late, served, "what was refused was executed");
-    // One that had begun each time, and at times the next one too.
     assert!(
-        executed_for_gone <= rounds * 3,
+        executed_for_gone <= rounds,
         "{executed_for_gone} executed for nobody"
     );
     siege.is_unharmed(0, "F6");

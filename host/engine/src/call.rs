@@ -13,7 +13,7 @@ use crate::error::{self, Fault};
 use crate::limits::Growth;
 use crate::load::Loaded;
 use crate::pool::{Live, Slot};
-use crate::state::{self, StoreLimits};
+use crate::state::{self, StoreLimits, Until};
 use crate::ticker::Ticker;
 
 /// What calls need of the engine.
@@ -75,18 +75,18 @@ pub(crate) fn stopped() -> RunError {
     }
 }
 
-/// Runs one prediction, until `deadline` at most. `slot` is the right to an instance; lane threads have one of their own and
+/// Runs one prediction, for as long as it may. `slot` is the right to an instance; lane threads have one of their own and
 /// bring none.
 pub(crate) fn predict(
     host: &Host,
     loaded: &Loaded,
     inputs: &[Tensor],
     limits: &RunLimits,
-    deadline: Instant,
+    until: &Until,
     slot: Option<Slot>,
 ) -> Result<Vec<Tensor>, Unanswered> {
     let _running = host.ticker.running();
-    let answer = contained(host, loaded, inputs, limits, deadline, slot);
+    let answer = contained(host, loaded, inputs, limits, until, slot);
     if answer.is_err() && loaded.share.is_closed() {
         return Err(Unanswered::Stopped);
     }
@@ -94,7 +94,7 @@ pub(crate) fn predict(
     // be run again.
     let exhausted = answer.as_ref().err().and_then(Unanswered::exhausted);
     if exhausted.is_some_and(|exhausted| loaded.idle.make_room(exhausted)) {
-        return contained(host, loaded, inputs, limits, deadline, loaded.idle.slot());
+        return contained(host, loaded, inputs, limits, until, loaded.idle.slot());
     }
     answer
 }
@@ -105,17 +105,17 @@ fn contained(
     loaded: &Loaded,
     inputs: &[Tensor],
     limits: &RunLimits,
-    deadline: Instant,
+    until: &Until,
     slot: Option<Slot>,
 ) -> Result<Vec<Tensor>, Unanswered> {
     let caught = catch_unwind(AssertUnwindSafe(|| match limits.isolation {
         Isolation::Fresh => {
-            let mut live = fresh(host, loaded, limits, deadline, slot)?;
+            let mut live = fresh(host, loaded, limits, until, slot)?;
             let answer = answer(loaded, &mut live, inputs);
             end(loaded, live);
             Ok(answer?)
         }
-        Isolation::Reuse => reused(host, loaded, inputs, limits, deadline, slot),
+        Isolation::Reuse => reused(host, loaded, inputs, limits, until, slot),
     }));
     caught.unwrap_or_else(|panic| {
         let message = panic
@@ -131,7 +131,7 @@ fn fresh(
     host: &Host,
     loaded: &Loaded,
     limits: &RunLimits,
-    deadline: Instant,
+    until: &Until,
     slot: Option<Slot>,
 ) -> Result<Live, Unanswered> {
     let memory_bytes = limits.memory_bytes;
@@ -141,7 +141,7 @@ fn fresh(
         origin: Arc::clone(&loaded.origin),
         budget: Some(Arc::clone(&loaded.share)),
     };
-    let mut store = state::store(&host.engine, limits, deadline);
+    let mut store = state::store(&host.engine, limits, until.clone());
     match loaded.plugin.instantiate(&mut store) {
         Ok(instance) => Ok(Live {
             store,
@@ -202,7 +202,7 @@ fn reused(
     loaded: &Loaded,
     inputs: &[Tensor],
     limits: &RunLimits,
-    deadline: Instant,
+    until: &Until,
     slot: Option<Slot>,
 ) -> Result<Vec<Tensor>, Unanswered> {
     // One that was made with another limit ends here, before its successor needs room.
@@ -210,10 +210,10 @@ fn reused(
     let warm = warm.filter(|live| live.memory_bytes == limits.memory_bytes);
     let mut live = match warm {
         Some(mut live) => {
-            state::begin(&mut live.store, deadline);
+            state::begin(&mut live.store, until.clone());
             live
         }
-        None => fresh(host, loaded, limits, deadline, slot)?,
+        None => fresh(host, loaded, limits, until, slot)?,
     };
     let answer = answer(loaded, &mut live, inputs);
     live.calls += 1;

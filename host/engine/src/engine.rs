@@ -1,6 +1,7 @@
 //! The engine as the rest of the house sees it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ use crate::lanes::Lanes;
 use crate::load::{Key, Loaded, Source, Versions};
 use crate::pool::{Slot, Slots};
 use crate::seal::{Owner, Sealer};
+use crate::state::Until;
 use crate::ticker::Ticker;
 use crate::worker::Walls;
 use crate::{EngineConfig, EngineError, setup};
@@ -169,7 +171,7 @@ impl Engine {
         };
         let queued = started.saturating_duration_since(began);
         let budget = self.lane_config.inline_budget.min(job.limits.deadline);
-        let result = job.predict(&self.host, started + budget, Some(slot));
+        let result = job.predict(&self.host, &(started + budget).into(), Some(slot));
         let compute = started.elapsed();
         match result {
             Err(Unanswered::Starved { bytes, .. }) => return Ran::Starved(job, bytes),
@@ -186,23 +188,30 @@ impl Engine {
         Ran::Done(outcome(result, &job.limits, Usage { queued, compute }))
     }
 
-    /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up.
+    /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up; what has begun then ends at the next
+    /// tick.
     async fn run_on_lane(&self, job: Job, expected: Expected) -> Ran {
         let began = Instant::now();
         let (answer, mut answered) = oneshot::channel();
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
         let (origin, span) = (Arc::clone(&job.loaded.origin), tracing::Span::current());
+        let (priority, caller) = (job.priority, Caller::default());
+        let abandoned = Arc::clone(&caller.gone);
         let work = Box::new(move |queued: Duration| {
             let _entered = span.enter();
             let (started, cpu) = (Instant::now(), thread_cpu_time());
-            let result = job.predict(&host, started + job.limits.deadline, None);
+            let until = Until::either(started + job.limits.deadline, Arc::clone(&abandoned));
+            let result = job.predict(&host, &until, None);
             let compute = started.elapsed();
             let ran = if let Err(Unanswered::Starved { bytes, .. }) = result {
                 Ran::Starved(job, bytes)
             } else {
-                // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
-                let cpu = thread_cpu_time().saturating_sub(cpu);
-                job.loaded.cost.record(job.bytes, cpu, &config);
+                // What was cut short says nothing about what it costs.
+                if !abandoned.load(Ordering::Relaxed) {
+                    // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
+                    let cpu = thread_cpu_time().saturating_sub(cpu);
+                    job.loaded.cost.record(job.bytes, cpu, &config);
+                }
                 let outcome = outcome(result, &job.limits, Usage { queued, compute });
                 // Whatever the call held is given back before anybody hears of its end.
                 drop(job);
@@ -211,18 +220,20 @@ impl Engine {
             // Nobody listens any more where the caller has hung up.
             let _ = answer.send(ran);
         });
-        let Ok(ticket) = self.lanes.submit(&origin, expected, work) else {
+        let Ok(ticket) = self.lanes.submit(&origin, expected, priority, work) else {
             return Ran::Done(overloaded(began.elapsed()));
         };
         let lost = || {
             let error = RunError::Internal("the lane dropped the prediction".into());
             Ran::Done(failed(error, began.elapsed()))
         };
-        match tokio::time::timeout(self.lane_config.queue_deadline, &mut answered).await {
+        let ran = match tokio::time::timeout(self.lane_config.queue_deadline, &mut answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| lost()),
             Err(_) if ticket.withdraw() => Ran::Done(overloaded(began.elapsed())),
             Err(_) => answered.await.unwrap_or_else(|_| lost()),
-        }
+        };
+        drop(caller);
+        ran
     }
 }
 
@@ -238,6 +249,7 @@ struct Job {
     loaded: Arc<Loaded>,
     inputs: Checked,
     limits: RunLimits,
+    priority: u64,
     bytes: usize,
 }
 
@@ -245,11 +257,23 @@ impl Job {
     fn predict(
         &self,
         host: &Host,
-        deadline: Instant,
+        until: &Until,
         slot: Option<Slot>,
     ) -> Result<Vec<Tensor>, Unanswered> {
         let (loaded, inputs) = (&self.loaded, self.inputs.inputs());
-        call::predict(host, loaded, inputs, &self.limits, deadline, slot)
+        call::predict(host, loaded, inputs, &self.limits, until, slot)
+    }
+}
+
+/// Who waits for a lane; dropped, it is gone.
+#[derive(Default)]
+struct Caller {
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -271,6 +295,7 @@ impl Runner for Engine {
             version,
             inputs,
             limits,
+            priority,
         } = call;
         if self.budget.is_closed() {
             return failed(call::stopped(), Duration::ZERO);
@@ -295,6 +320,7 @@ impl Runner for Engine {
             loaded,
             inputs,
             limits,
+            priority,
             bytes,
         };
         loop {
@@ -324,6 +350,14 @@ impl Runner for Engine {
 
     fn refused(&self, tenant: &TenantId) {
         self.lanes.strain(tenant);
+    }
+
+    async fn load(&self, tenant: &TenantId, version: &VersionDigest) -> Result<(), RunError> {
+        let key = Key {
+            tenant: tenant.clone(),
+            version: *version,
+        };
+        self.versions.get(key).await.map(drop)
     }
 
     fn forget(&self, tenant: &TenantId, version: &VersionDigest) {

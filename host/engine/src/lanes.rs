@@ -68,7 +68,7 @@ impl Lanes {
         })
     }
 
-    /// Queues work of a version.
+    /// Queues work of a version; `priority` orders it among what waits of that version, 1 first, 0 last.
     ///
     /// # Errors
     /// [`Full`] if as much waits as may, or if the work would wait for longer than it may.
@@ -76,13 +76,14 @@ impl Lanes {
         &self,
         origin: &Arc<Origin>,
         expected: Expected,
+        priority: u64,
         work: Work,
     ) -> Result<Ticket, Full> {
         let lane = match expected.kind {
             Kind::Short | Kind::Unproven => &self.short,
             Kind::Long => &self.long,
         };
-        lane.submit(origin, expected, work)
+        lane.submit(origin, expected, priority, work)
     }
 
     /// Keeps a tenant to a short queue for a while, since it was refused elsewhere.
@@ -150,12 +151,12 @@ mod tests {
     fn one_tenant_never_holds_every_thread() {
         let lanes = lanes(2, 1);
         let (first, has_begun, end_first) = blocking();
-        let _one = lanes.submit(&origin("a", 1), SHORT, first).unwrap();
+        let _one = lanes.submit(&origin("a", 1), SHORT, 0, first).unwrap();
         has_begun.recv().unwrap();
         let (second, second_begun, end_second) = blocking();
-        let _two = lanes.submit(&origin("a", 2), SHORT, second).unwrap();
+        let _two = lanes.submit(&origin("a", 2), SHORT, 0, second).unwrap();
         let (neighbour, neighbour_begun, end_neighbour) = blocking();
-        let _three = lanes.submit(&origin("b", 3), SHORT, neighbour).unwrap();
+        let _three = lanes.submit(&origin("b", 3), SHORT, 0, neighbour).unwrap();
         neighbour_begun.recv().unwrap();
         assert!(
             second_begun.try_recv().is_err(),
@@ -172,17 +173,19 @@ mod tests {
         let running: Vec<_> = [("a", 1), ("b", 2)]
             .map(|(tenant, version)| {
                 let (long, begun, end) = blocking();
-                let ticket = lanes.submit(&origin(tenant, version), LONG, long).unwrap();
+                let ticket = lanes
+                    .submit(&origin(tenant, version), LONG, 0, long)
+                    .unwrap();
                 begun.recv().unwrap();
                 (ticket, end)
             })
             .into_iter()
             .collect();
         let (third, third_begun, end_third) = blocking();
-        let _third = lanes.submit(&origin("c", 3), LONG, third).unwrap();
+        let _third = lanes.submit(&origin("c", 3), LONG, 0, third).unwrap();
         for expected in [SHORT, UNPROVEN] {
             let (other, other_begun, end_other) = blocking();
-            let _other = lanes.submit(&origin("c", 4), expected, other).unwrap();
+            let _other = lanes.submit(&origin("c", 4), expected, 0, other).unwrap();
             other_begun.recv().unwrap();
             drop(end_other);
         }
@@ -196,14 +199,16 @@ mod tests {
     fn versions_are_served_in_turn() {
         let lanes = lanes(1, 1);
         let (gate, gate_begun, open) = blocking();
-        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, 0, gate).unwrap();
         gate_begun.recv().unwrap();
         let (done, order) = mpsc::channel();
         let tickets: Vec<_> = [("a", 1), ("a", 1), ("a", 1), ("b", 2)]
             .map(|(tenant, version)| {
                 let done = done.clone();
                 let work: Work = Box::new(move |_| done.send(tenant).unwrap());
-                lanes.submit(&origin(tenant, version), SHORT, work).unwrap()
+                lanes
+                    .submit(&origin(tenant, version), SHORT, 0, work)
+                    .unwrap()
             })
             .into_iter()
             .collect();
@@ -214,10 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn of_one_version_what_has_priority_is_served_first() {
+        let lanes = lanes(1, 1);
+        let (gate, gate_begun, open) = blocking();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, 0, gate).unwrap();
+        gate_begun.recv().unwrap();
+        let (done, order) = mpsc::channel();
+        let tickets: Vec<_> = [0, 7, 1, 0, 1, u64::MAX]
+            .into_iter()
+            .enumerate()
+            .map(|(number, priority)| {
+                let done = done.clone();
+                let work: Work = Box::new(move |_| done.send(number).unwrap());
+                let origin = origin("a", 1);
+                lanes.submit(&origin, SHORT, priority, work).unwrap()
+            })
+            .collect();
+        drop(open);
+        let order: Vec<_> = (0..6).map(|_| order.recv().unwrap()).collect();
+        assert_eq!(order, [2, 4, 1, 5, 0, 3]);
+        drop(tickets);
+    }
+
+    #[test]
     fn a_full_queue_refuses_and_a_withdrawn_ticket_makes_room_and_never_runs() {
         let lanes = lanes(1, 1);
         let (gate, gate_begun, open) = blocking();
-        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, 0, gate).unwrap();
         gate_begun.recv().unwrap();
         let (ran, has_run) = mpsc::channel();
         let mut tickets: Vec<_> = (0..8)
@@ -227,13 +255,16 @@ mod tests {
                     .submit(
                         &origin("a", 1),
                         SHORT,
+                        0,
                         Box::new(move |_| ran.send(number).unwrap()),
                     )
                     .unwrap()
             })
             .collect();
         assert_eq!(
-            lanes.submit(&origin("a", 1), SHORT, Box::new(|_| ())).err(),
+            lanes
+                .submit(&origin("a", 1), SHORT, 0, Box::new(|_| ()))
+                .err(),
             Some(Full)
         );
         drop(tickets.remove(0));
@@ -248,12 +279,12 @@ mod tests {
     fn versions_that_were_never_measured_leave_a_thread_free() {
         let lanes = lanes(2, 2);
         let (first, first_begun, end_first) = blocking();
-        let _one = lanes.submit(&origin("a", 1), UNPROVEN, first).unwrap();
+        let _one = lanes.submit(&origin("a", 1), UNPROVEN, 0, first).unwrap();
         first_begun.recv().unwrap();
         let (second, second_begun, end_second) = blocking();
-        let _two = lanes.submit(&origin("b", 2), UNPROVEN, second).unwrap();
+        let _two = lanes.submit(&origin("b", 2), UNPROVEN, 0, second).unwrap();
         let (short, short_begun, end_short) = blocking();
-        let _three = lanes.submit(&origin("c", 3), SHORT, short).unwrap();
+        let _three = lanes.submit(&origin("c", 3), SHORT, 0, short).unwrap();
         short_begun.recv().unwrap();
         assert!(second_begun.try_recv().is_err());
         drop(end_short);
@@ -267,14 +298,16 @@ mod tests {
     fn a_tenant_of_many_versions_gets_no_more_turns_than_another() {
         let lanes = lanes(1, 1);
         let (gate, gate_begun, open) = blocking();
-        let _gate = lanes.submit(&origin("z", 9), SHORT, gate).unwrap();
+        let _gate = lanes.submit(&origin("z", 9), SHORT, 0, gate).unwrap();
         gate_begun.recv().unwrap();
         let (done, order) = mpsc::channel();
         let tickets: Vec<_> = [("a", 1), ("a", 2), ("a", 3), ("a", 1), ("b", 4), ("b", 4)]
             .map(|(tenant, version)| {
                 let done = done.clone();
                 let work: Work = Box::new(move |_| done.send((tenant, version)).unwrap());
-                lanes.submit(&origin(tenant, version), SHORT, work).unwrap()
+                lanes
+                    .submit(&origin(tenant, version), SHORT, 0, work)
+                    .unwrap()
             })
             .into_iter()
             .collect();
@@ -289,13 +322,14 @@ mod tests {
     fn a_panic_of_the_work_leaves_the_thread_alive() {
         let lanes = lanes(1, 1);
         let _one = lanes
-            .submit(&origin("a", 1), LONG, Box::new(|_| panic!("on purpose")))
+            .submit(&origin("a", 1), LONG, 0, Box::new(|_| panic!("on purpose")))
             .unwrap();
         let (done, is_done) = mpsc::channel();
         let _two = lanes
             .submit(
                 &origin("a", 1),
                 LONG,
+                0,
                 Box::new(move |_| done.send(()).unwrap()),
             )
             .unwrap();

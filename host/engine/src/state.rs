@@ -3,6 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
@@ -19,7 +20,39 @@ pub(crate) struct CallState {
     pub(crate) log: LogBudget,
     /// Where the guest's memory lies, once it has answered.
     pub(crate) memory: Option<Memory>,
+    until: Until,
+}
+
+/// Until when a guest may run.
+#[derive(Debug, Clone)]
+pub(crate) struct Until {
     deadline: Instant,
+    /// Set once nobody waits for the answer any more; none = its caller cannot go away meanwhile.
+    abandoned: Option<Arc<AtomicBool>>,
+}
+
+impl From<Instant> for Until {
+    fn from(deadline: Instant) -> Self {
+        Self {
+            deadline,
+            abandoned: None,
+        }
+    }
+}
+
+impl Until {
+    /// The deadline, or the moment at which `abandoned` is set.
+    pub(crate) const fn either(deadline: Instant, abandoned: Arc<AtomicBool>) -> Self {
+        Self {
+            deadline,
+            abandoned: Some(abandoned),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let is_abandoned = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
+        self.abandoned.as_ref().is_some_and(is_abandoned) || Instant::now() >= self.deadline
+    }
 }
 
 /// A store of one guest. Its memory is gone before its data is, so that the budget never gives twice what it has once.
@@ -57,12 +90,8 @@ pub(crate) struct StoreLimits<'a> {
     pub(crate) budget: Option<Arc<Share>>,
 }
 
-/// A store that interrupts its guest at the deadline.
-pub(crate) fn store(
-    engine: &wasmtime::Engine,
-    limits: StoreLimits<'_>,
-    deadline: Instant,
-) -> Guest {
+/// A store that interrupts its guest in time.
+pub(crate) fn store(engine: &wasmtime::Engine, limits: StoreLimits<'_>, until: Until) -> Guest {
     let guest = limits.guest;
     let mut store = Store::new(
         engine,
@@ -74,7 +103,7 @@ pub(crate) fn store(
             ),
             log: LogBudget::new(limits.origin, guest.log_lines, guest.log_bytes),
             memory: None,
-            deadline,
+            until,
         },
     );
     store.limiter(|state| &mut state.limits);
@@ -88,9 +117,9 @@ pub(crate) fn store(
 }
 
 /// Begins another call in a store that has served before.
-pub(crate) fn begin(store: &mut Store<CallState>, deadline: Instant) {
+pub(crate) fn begin(store: &mut Store<CallState>, until: Until) {
     let state = store.data_mut();
-    state.deadline = deadline;
+    state.until = until;
     state.limits.begin();
     store.set_epoch_deadline(1);
 }
@@ -99,11 +128,9 @@ pub(crate) fn begin(store: &mut Store<CallState>, deadline: Instant) {
 /// nothing when it wakes.
 fn look_at_the_clock(context: StoreContextMut<'_, CallState>) -> wasmtime::Result<UpdateDeadline> {
     let state = context.data();
-    Ok(
-        if Instant::now() >= state.deadline || state.limits.is_over() {
-            UpdateDeadline::Interrupt
-        } else {
-            UpdateDeadline::Continue(1)
-        },
-    )
+    Ok(if state.until.is_over() || state.limits.is_over() {
+        UpdateDeadline::Interrupt
+    } else {
+        UpdateDeadline::Continue(1)
+    })
 }

@@ -4,7 +4,8 @@ use foretell_predict::{Inputs, PredictError};
 use foretell_types::{RequestId, Signature};
 use http::{HeaderMap, HeaderValue};
 
-use crate::wire::{api, kserve, oip};
+use crate::wire::oip::{self, Pieces};
+use crate::wire::{api, kserve};
 use crate::{extract, text};
 
 /// How a prediction's body is read.
@@ -31,9 +32,30 @@ pub fn decode(
     let inputs = match protocol {
         Protocol::Records => api::read(body, signature, max_rows)?.0,
         Protocol::V1 => kserve::read(body, signature, max_rows)?.0,
-        Protocol::V2 => oip::read(body, signature, max_rows)?.0,
+        Protocol::V2 => oip::read(body, None, signature, max_rows)?.0,
     };
     Ok(inputs)
+}
+
+/// The same for a body of V2, where `Inference-Header-Content-Length` says that so many bytes are JSON.
+///
+/// # Errors
+/// As the route.
+pub fn decode_binary(
+    json_bytes: usize,
+    body: &[u8],
+    signature: &Signature,
+    max_rows: u32,
+) -> Result<Inputs, PredictError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        oip::INFERENCE_HEADER_CONTENT_LENGTH,
+        HeaderValue::from(json_bytes),
+    );
+    Ok(match Pieces::split(&headers, body)? {
+        Pieces::Json { json, tail } => oip::read(json, tail, signature, max_rows)?.0,
+        Pieces::Raw(input) => oip::read_raw(input, signature, max_rows)?.0,
+    })
 }
 
 /// The id of a request whose header `X-Request-Id` holds these bytes.

@@ -15,6 +15,7 @@ use foretell_predict::health::Health;
 use foretell_predict::{Manager, Predictor};
 
 mod body;
+mod coding;
 pub mod config;
 mod extract;
 mod front;

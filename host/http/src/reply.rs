@@ -10,8 +10,11 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
+use crate::coding::Coding;
 use crate::extract::{Head, Surface};
 use crate::shed::Shed;
+use crate::wire::oip::INFERENCE_HEADER_CONTENT_LENGTH;
+use crate::wire::written::{Content, Written};
 
 /// A finished response.
 pub(crate) type Response = warp::reply::Response;
@@ -22,7 +25,7 @@ const X_CREDITS_USED: HeaderName = HeaderName::from_static("x-credits-used");
 const X_MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 const X_MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON: HeaderValue = Content::Json.media_type();
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 /// When to come back if an error of a passing kind does not say: long enough for a restart or a queue to clear.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -53,6 +56,7 @@ const fn status(kind: ErrorKind) -> StatusCode {
         | ErrorKind::PluginContract
         | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         ErrorKind::ModelSuspended
+        | ErrorKind::ModelUnloaded
         | ErrorKind::Overloaded
         | ErrorKind::Draining
         | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -117,6 +121,12 @@ impl Failure {
         }
     }
 
+    /// The same, said to have ended a larger act: `failed to load 'm'`.
+    pub(crate) fn of(mut self, act: &str) -> Self {
+        self.message = format!("{act}: {}", self.message);
+        self
+    }
+
     /// A defect of ours; `cause` is for the log alone.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         PredictError::Internal(cause.into()).into()
@@ -143,7 +153,10 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     let (status, request_id) = (failure.status(), head.call.request_id.as_str());
     let (code, message) = (failure.kind.code(), failure.message.as_str());
     let is_shed = matches!(failure.kind, ErrorKind::Overloaded | ErrorKind::RateLimited);
-    if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED && !is_shed {
+    // What an owner wants, and what this server leaves out, are no failures of it.
+    let is_meant =
+        failure.kind == ErrorKind::ModelUnloaded || status == StatusCode::NOT_IMPLEMENTED;
+    if status.is_server_error() && !is_meant && !is_shed {
         let cause = failure.cause.as_deref().unwrap_or(message);
         tracing::warn!(request_id, code, cause, "request failed");
     }
@@ -275,20 +288,22 @@ impl<'a> From<&'a Refusal> for Reason<'a> {
 
 /// A JSON body.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let mut bytes = Vec::with_capacity(512);
-    let (status, bytes) = match serde_json::to_writer(&mut bytes, body) {
-        Ok(()) => (status, bytes),
-        Err(error) => {
-            // Our own types into memory: only a defect gets here.
-            tracing::error!(%error, "a response could not be written");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                b"{\"error\":\"internal error\",\"code\":\"internal\"}".to_vec(),
-            )
-        }
+    let written = match Written::json(body) {
+        Ok(written) => written,
+        Err(error) => return unwritten(&error),
     };
-    let mut response = http::Response::new(bytes.into());
+    let mut response = http::Response::new(written.bytes.into());
     *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// Our own types into memory: only a defect gets here.
+fn unwritten(error: &serde_json::Error) -> Response {
+    tracing::error!(%error, "a response could not be written");
+    let body = r#"{"error":"internal error","code":"internal"}"#;
+    let mut response = http::Response::new(body.into());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
@@ -298,22 +313,48 @@ pub(crate) fn ok(body: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
 }
 
-/// A prediction's body, with what its headers say of it.
-pub(crate) async fn prediction<B: Serialize>(
+/// A prediction's body, with what its headers say of it; compressed, if its caller prefers that.
+pub(crate) async fn prediction(
+    head: &Head,
     answer: &Answer,
-    body: impl FnOnce() -> B,
+    write: impl FnOnce() -> serde_json::Result<Written>,
 ) -> Response {
-    let mut response = apart(answer.json_bytes(), || ok(&body())).await;
-    // Status and body stand already; without them the headers would say something of an error.
-    if response.status() == StatusCode::OK {
-        describe(response.headers_mut(), answer);
+    let coding = Coding::for_answer(&head.headers);
+    let written = apart(answer.json_bytes(), || {
+        let written = write()?;
+        let compressed = coding.and_then(|coding| Some((coding, coding.compress(&written.bytes)?)));
+        Ok((written, compressed))
+    });
+    let (written, compressed) = match written.await {
+        Ok(written) => written,
+        // Without a body the headers would say something of an error.
+        Err(error) => return unwritten(&error),
+    };
+    let (bytes, coding) = match compressed {
+        None => (written.bytes, None),
+        Some((coding, bytes)) => (bytes, Some(coding)),
+    };
+    let mut response = http::Response::new(bytes.into());
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(header::CONTENT_TYPE, written.content.media_type());
+    if let Content::Binary { json_bytes } = written.content {
+        headers.insert(
+            INFERENCE_HEADER_CONTENT_LENGTH,
+            HeaderValue::from(json_bytes),
+        );
     }
+    if let Some(coding) = coding {
+        headers.insert(header::CONTENT_ENCODING, coding.header());
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    describe(headers, answer);
+    answer.target.statistics.wrote(answer.at);
     response
 }
 
 fn describe(headers: &mut HeaderMap, answer: &Answer) {
     let target = &answer.target;
-    headers.reserve(8);
     let cached = HeaderValue::from_static(answer.lookup.cached.as_str());
     headers.insert(X_CACHE, cached);
     headers.insert(X_CREDITS_USED, HeaderValue::from(answer.credits()));
@@ -395,6 +436,7 @@ mod tests {
                 503,
                 &[
                     ErrorKind::ModelSuspended,
+                    ErrorKind::ModelUnloaded,
                     ErrorKind::Overloaded,
                     ErrorKind::Draining,
                     ErrorKind::Unavailable,

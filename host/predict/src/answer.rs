@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretell_types::run::Usage;
 use foretell_types::signature::Role;
@@ -24,6 +24,8 @@ pub struct Answer {
     pub usage: Usage,
     /// What the cache did for it.
     pub lookup: Lookup,
+    /// Since when it is there.
+    pub at: Instant,
 }
 
 /// The outputs of a run, or those that were kept of an earlier one.

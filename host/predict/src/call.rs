@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 
 use foretell_types::record::Record;
+use foretell_types::run::Urgency;
 use foretell_types::signature::{Checked, NamedTensor};
 use foretell_types::{Mismatch, ModelName, ModelVersion, RequestId, Signature};
 
@@ -123,6 +124,25 @@ impl Inputs {
     }
 }
 
+/// What a body asks for.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The inputs.
+    pub inputs: Inputs,
+    /// How urgent it is.
+    pub urgency: Urgency,
+}
+
+impl From<Inputs> for Decoded {
+    /// Not urgent at all.
+    fn from(inputs: Inputs) -> Self {
+        Self {
+            inputs,
+            urgency: Urgency::default(),
+        }
+    }
+}
+
 /// A request's body, still unread: the corridor says how long it may be and for which version it is decoded.
 pub trait Payload: Send {
     /// Reads the body, and returns its length in bytes.
@@ -138,5 +158,5 @@ pub trait Payload: Send {
     ///
     /// # Errors
     /// `Malformed` for what is no body of this route, `Mismatch` for what cannot be an input of the version.
-    fn decode(&mut self, target: &Target) -> Result<Inputs, PredictError>;
+    fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError>;
 }

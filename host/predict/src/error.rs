@@ -67,6 +67,14 @@ pub enum PredictError {
         /// Why there is none.
         error: RunError,
     },
+    /// The version cannot be made ready to run.
+    #[error("{error}")]
+    Load {
+        /// Tenant, model and version, for the log.
+        target: String,
+        /// Why not.
+        error: RunError,
+    },
     /// The outputs are not what the signature promises.
     #[error(
         "the model `{model}` returned what its signature does not promise; its owner must repair it"
@@ -110,6 +118,20 @@ pub enum PredictError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The model's owner has unloaded it.
+    #[error(
+        "model `{model}` is not ready: it was unloaded; POST /v2/repository/models/{model}/load loads it again"
+    )]
+    Unloaded {
+        /// The model.
+        model: String,
+    },
+    /// The caller's own timeout is over.
+    #[error("the prediction took longer than the {} ms that its request allows", timeout.as_secs_f64() * 1e3)]
+    TimedOut {
+        /// The request's `timeout`.
+        timeout: Duration,
+    },
     /// The caller went away, or its body ended early.
     #[error("the body ended before it was complete")]
     BodyLost,
@@ -136,11 +158,13 @@ impl PredictError {
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::UnsupportedEncoding(_) => ErrorKind::UnsupportedEncoding,
             Self::UploadRefused(_) => ErrorKind::UploadRefused,
-            Self::Run { error, .. } => error.kind(),
+            Self::Run { error, .. } | Self::Load { error, .. } => error.kind(),
             Self::Contract { .. } => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::TenantBusy { .. } => ErrorKind::RateLimited,
             Self::Suspended { .. } => ErrorKind::ModelSuspended,
+            Self::Unloaded { .. } => ErrorKind::ModelUnloaded,
+            Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
@@ -149,7 +173,9 @@ impl PredictError {
     /// What the log should hold beyond the outside message.
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Run { target, error } => Some(format!("{target}: {error}")),
+            Self::Run { target, error } | Self::Load { target, error } => {
+                Some(format!("{target}: {error}"))
+            }
             Self::Contract {
                 target, problem, ..
             } => Some(format!("{target}: {problem}")),
@@ -165,6 +191,10 @@ impl PredictError {
             | Self::TenantBusy { retry_after, .. }
             | Self::Suspended { retry_after, .. } => Some(*retry_after),
             Self::Run {
+                error: RunError::Unavailable { retry_after, .. },
+                ..
+            }
+            | Self::Load {
                 error: RunError::Unavailable { retry_after, .. },
                 ..
             } => Some(*retry_after),

@@ -11,8 +11,9 @@ use crate::stage::identify::Identity;
 use crate::stage::recall::Recalled;
 use crate::stage::suspend::Rule;
 use crate::stage::{check, recall, resolve, run, settle, suspend};
+use crate::statistics::Watch;
 use crate::tenant::Act;
-use crate::{Answer, AnswerCache, Call, Limits, ModelRef, Payload, PredictError, apart};
+use crate::{Answer, AnswerCache, Call, Decoded, Limits, ModelRef, Payload, PredictError, apart};
 
 /// Answers predictions. Cheap to share; one for each server.
 pub struct Predictor {
@@ -72,22 +73,32 @@ impl Predictor {
         })?;
         let body_bytes = payload.read(self.max_body_bytes).await?;
         let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
+        resolve::is_loaded(&target)?;
+        let mut watch = Watch::start(&target);
         let cache = self.cache.as_deref();
-        let question = apart(body_bytes, || {
-            let checked = check::check(&target, payload.decode(&target)?)?;
-            Ok::<_, PredictError>(recall::question(cache, call.cache, &target, checked))
-        })
-        .await?;
-        match recall::recall(question, target).await {
-            Recalled::Hit(answer) => Ok(answer),
-            Recalled::Miss(missed) => {
-                let pass = suspend::pass(&missed.target, self.suspension)?;
-                let ran = run::run(&*self.runner, admitted, missed).await;
-                let answer = settle::settle(ran);
-                pass.judge(&answer);
-                answer
+        let answered = async {
+            let (question, urgency) = apart(body_bytes, || {
+                let Decoded { inputs, urgency } = payload.decode(&target)?;
+                let checked = check::check(&target, inputs)?;
+                let question = recall::question(cache, call.cache, &target, checked);
+                Ok::<_, PredictError>((question, urgency))
+            })
+            .await?;
+            watch.read();
+            match recall::recall(question, target).await {
+                Recalled::Hit(answer) => Ok(answer),
+                Recalled::Miss(missed) => {
+                    let pass = suspend::pass(&missed.target, self.suspension)?;
+                    let ran = run::run(&*self.runner, admitted, missed, urgency).await;
+                    let answer = settle::settle(ran);
+                    pass.judge(&answer);
+                    answer
+                }
             }
-        }
+        };
+        let answer = answered.await;
+        watch.stop(&answer);
+        answer
     }
 
     /// The version that a call would go to: for metadata and readiness.
@@ -100,6 +111,16 @@ impl Predictor {
             .caller(call, &[Scope::Infer, Scope::Models])
             .await?;
         resolve::resolve(&self.registry, &caller.tenant, model).await
+    }
+
+    /// The same, if it answers.
+    ///
+    /// # Errors
+    /// Those of [`Predictor::target`], and `Unloaded`.
+    pub async fn ready(&self, call: &Call, model: &ModelRef) -> Result<Arc<Target>, PredictError> {
+        let target = self.target(call, model).await?;
+        resolve::is_loaded(&target)?;
+        Ok(target)
     }
 
     /// Predictions under way.

@@ -11,6 +11,7 @@ use foretell_store::{ModelRecord, Models, StoreError};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
 
 use crate::stage::suspend::Breaker;
+use crate::statistics::Statistics;
 use crate::tenant::Tenant;
 
 /// A version that can answer.
@@ -30,6 +31,10 @@ pub struct Target {
     pub runtime: Runtime,
     /// How often it failed lately.
     pub(crate) breaker: Breaker,
+    /// Whether its owner has unloaded its model.
+    pub(crate) unloaded: bool,
+    /// What it was asked.
+    pub statistics: Arc<Statistics>,
 }
 
 impl fmt::Display for Target {
@@ -47,19 +52,22 @@ pub(crate) struct ModelState {
 }
 
 impl ModelState {
-    fn new(tenant: &TenantId, record: ModelRecord) -> Self {
+    fn new(tenant: &Tenant, record: ModelRecord) -> Self {
+        let unloaded = record.unloaded;
         let versions: HashMap<_, _> = record
             .versions
             .into_iter()
             .map(|version| {
                 let target = Target {
-                    tenant: tenant.clone(),
+                    statistics: tenant.statistics(&version.model, &version.version),
+                    tenant: tenant.id.clone(),
                     model: version.model,
                     version: version.version.clone(),
                     digest: version.digest,
                     signature: version.signature,
                     runtime: version.runtime,
                     breaker: Breaker::default(),
+                    unloaded,
                 };
                 (version.version, Arc::new(target))
             })
@@ -112,7 +120,7 @@ impl Registry {
         let Some(record) = self.models.get(&tenant.id, model).await? else {
             return Ok(None);
         };
-        let state = Arc::new(ModelState::new(&tenant.id, record));
+        let state = Arc::new(ModelState::new(tenant, record));
         // A change counts itself before it removes, and both happen under the entry's lock: what was read before the
         // change is either not inserted here, or removed right after.
         let entry = tenant.models.entry(model.clone());
@@ -127,6 +135,19 @@ impl Registry {
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(tenant) = self.tenants.get(tenant) {
             tenant.models.remove(model);
+        }
+    }
+
+    /// Forgets a version after it was deleted.
+    pub(crate) fn version_gone(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        version: &ModelVersion,
+    ) {
+        self.changed(tenant, model);
+        if let Some(tenant) = self.tenants.get(tenant) {
+            tenant.forget_statistics(model, version);
         }
     }
 
@@ -170,6 +191,8 @@ pub(crate) mod testing {
                 cache: true,
             },
             breaker: Breaker::default(),
+            unloaded: false,
+            statistics: Arc::default(),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use dashmap::DashMap;
-use foretell_types::{ModelName, TenantId};
+use foretell_types::{ModelName, ModelVersion, TenantId};
 
 use crate::registry::ModelState;
+use crate::statistics::{Counts, Statistics};
 
 /// What is kept of a tenant until it is deleted. There is one for each, and it is never replaced, for names of deleted
 /// tenants stay taken: whoever holds it sees every change.
@@ -16,6 +17,8 @@ pub(crate) struct Tenant {
     predictions: AtomicUsize,
     uploads: AtomicUsize,
     pub(crate) models: DashMap<ModelName, Arc<ModelState>>,
+    /// Of each version that was asked for since the server started.
+    statistics: DashMap<(ModelName, ModelVersion), Arc<Statistics>>,
 }
 
 /// What a tenant may have only so many of under way.
@@ -42,7 +45,26 @@ impl Tenant {
             predictions: AtomicUsize::new(0),
             uploads: AtomicUsize::new(0),
             models: DashMap::new(),
+            statistics: DashMap::new(),
         }
+    }
+
+    /// The counts of a version, begun where there are none yet.
+    pub(crate) fn statistics(&self, model: &ModelName, version: &ModelVersion) -> Arc<Statistics> {
+        let key = (model.clone(), version.clone());
+        Arc::clone(&self.statistics.entry(key).or_default())
+    }
+
+    /// What a version was asked so far.
+    pub(crate) fn counts(&self, model: &ModelName, version: &ModelVersion) -> Counts {
+        let key = (model.clone(), version.clone());
+        let known = self.statistics.get(&key);
+        known.map_or_else(Counts::default, |known| known.counts())
+    }
+
+    /// The version is deleted.
+    pub(crate) fn forget_statistics(&self, model: &ModelName, version: &ModelVersion) {
+        self.statistics.remove(&(model.clone(), version.clone()));
     }
 
     /// How many it has under way.

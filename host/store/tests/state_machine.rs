@@ -33,6 +33,11 @@ enum Call {
         model: u8,
         active: Option<u8>,
     },
+    SetUnloaded {
+        tenant: u8,
+        model: u8,
+        unloaded: bool,
+    },
     DeleteVersion {
         tenant: u8,
         model: u8,
@@ -64,6 +69,8 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(tenant, model, version, content)| Call::AddVersion { tenant, model, version, content }),
         8 => (name(), name(), maybe())
             .prop_map(|(tenant, model, active)| Call::SetTraffic { tenant, model, active }),
+        4 => (name(), name(), any::<bool>())
+            .prop_map(|(tenant, model, unloaded)| Call::SetUnloaded { tenant, model, unloaded }),
         8 => (name(), name(), name())
             .prop_map(|(tenant, model, version)| Call::DeleteVersion { tenant, model, version }),
         4 => (maybe(), name(), name()).prop_map(|(tenant, key, hash)| Call::CreateKey { tenant, key, hash }),
@@ -117,6 +124,15 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
                 .set_traffic(&suite::tenant(tenant), &suite::model(model), &traffic)
                 .await;
             before.map(|before| format!("{before:?}"))
+        }
+        Call::SetUnloaded {
+            tenant,
+            model,
+            unloaded,
+        } => {
+            let (tenant, model) = (suite::tenant(tenant), suite::model(model));
+            let before = stores.models.set_unloaded(&tenant, &model, unloaded).await;
+            before.map(|before| before.to_string())
         }
         Call::DeleteVersion {
             tenant,

@@ -52,6 +52,8 @@ pub enum ErrorKind {
     PluginContract,
     /// The version is suspended after failing again and again.
     ModelSuspended,
+    /// The model's owner has unloaded it.
+    ModelUnloaded,
     /// The plugin did not answer in time.
     DeadlineExceeded,
     /// No room for one more request now.
@@ -66,7 +68,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and documents.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Malformed,
         Self::InvalidInput,
         Self::MissingFeature,
@@ -90,6 +92,7 @@ impl ErrorKind {
         Self::StackOverflow,
         Self::PluginContract,
         Self::ModelSuspended,
+        Self::ModelUnloaded,
         Self::DeadlineExceeded,
         Self::Overloaded,
         Self::Draining,
@@ -123,6 +126,7 @@ impl ErrorKind {
             Self::StackOverflow => "stack_overflow",
             Self::PluginContract => "plugin_contract",
             Self::ModelSuspended => "model_suspended",
+            Self::ModelUnloaded => "model_unloaded",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Overloaded => "overloaded",
             Self::Draining => "draining",

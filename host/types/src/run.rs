@@ -41,6 +41,16 @@ pub struct RunLimits {
     pub isolation: Isolation,
 }
 
+/// How urgent a prediction is to its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Urgency {
+    /// After this time it wants no answer any more; none = it leaves that to the version.
+    pub timeout: Option<Duration>,
+    /// Among the predictions of one version that wait for a thread: 1 before 2, and so on; 0, which is what callers have who
+    /// say nothing, after all of them.
+    pub priority: u64,
+}
+
 /// One prediction to run.
 #[derive(Debug)]
 pub struct RunCall {
@@ -52,6 +62,8 @@ pub struct RunCall {
     pub inputs: Checked,
     /// What it may use.
     pub limits: RunLimits,
+    /// Its caller's priority, as in [`Urgency`].
+    pub priority: u64,
 }
 
 /// What a prediction used, whether it succeeded or not.
@@ -163,7 +175,13 @@ pub trait Runner: Send + Sync {
     /// nobody was refused for a while, what the tenant sends should wait for a short time or not at all.
     fn refused(&self, _tenant: &TenantId) {}
 
-    /// Forgets a version that is no longer stored.
+    /// Makes a version ready to run before anybody asks for it.
+    ///
+    /// # Errors
+    /// Those of a run that ends before the plugin is called.
+    async fn load(&self, tenant: &TenantId, version: &VersionDigest) -> Result<(), RunError>;
+
+    /// Forgets a version that is no longer stored, or that nobody may run for now.
     fn forget(&self, tenant: &TenantId, version: &VersionDigest);
 }
 

@@ -106,6 +106,10 @@ impl Runner for Native {
         }
     }
 
+    async fn load(&self, _: &TenantId, _: &VersionDigest) -> Result<(), RunError> {
+        Ok(())
+    }
+
     fn forget(&self, _: &TenantId, _: &VersionDigest) {}
 }
 

@@ -73,6 +73,7 @@ impl Lane {
         &self,
         origin: &Arc<Origin>,
         expected: Expected,
+        priority: u64,
         work: Work,
     ) -> Result<Ticket, Full> {
         let mut queue = self.shared.lock();
@@ -86,6 +87,7 @@ impl Lane {
             number,
             since: now,
             expected,
+            priority,
             origin: Arc::clone(origin),
             work,
         });

@@ -57,6 +57,17 @@ struct VersionLine {
     jobs: VecDeque<Job>,
 }
 
+impl VersionLine {
+    /// Behind all that are as urgent. Nearly always that is the end.
+    fn push(&mut self, job: Job) {
+        let mut at = self.jobs.len();
+        while at > 0 && self.jobs[at - 1].rank() > job.rank() {
+            at -= 1;
+        }
+        self.jobs.insert(at, job);
+    }
+}
+
 /// What one tenant has of the lane.
 #[derive(Default)]
 struct Share {
@@ -70,8 +81,21 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) since: Instant,
     pub(super) expected: Expected,
+    /// As its caller states it: 1 first, 0 last.
+    pub(super) priority: u64,
     pub(super) origin: Arc<Origin>,
     pub(super) work: Work,
+}
+
+impl Job {
+    /// The lower, the earlier.
+    const fn rank(&self) -> u64 {
+        match self.priority {
+            // Behind whatever priority is stated.
+            0 => u64::MAX,
+            stated => stated - 1,
+        }
+    }
 }
 
 impl Limits {
@@ -141,7 +165,7 @@ impl Queue {
             .iter_mut()
             .find(|line| line.version == *version)
         {
-            Some(line) => line.jobs.push_back(job),
+            Some(line) => line.push(job),
             None => line.versions.push_back(VersionLine {
                 version: *version,
                 jobs: VecDeque::from([job]),
@@ -263,6 +287,7 @@ mod tests {
             number,
             since,
             expected: SHORT,
+            priority: 0,
             origin: origin("a", 1),
             work: Box::new(|_| ()),
         }

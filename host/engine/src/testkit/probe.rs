@@ -55,7 +55,11 @@ impl Probe {
             origin: Arc::clone(&self.loaded.origin),
             budget: Some(Arc::clone(&self.loaded.share)),
         };
-        drop(state::store(&self.host.engine, limits, Instant::now()));
+        drop(state::store(
+            &self.host.engine,
+            limits,
+            Instant::now().into(),
+        ));
     }
 
     /// A prediction in a fresh instance, or in a warm one.
@@ -76,7 +80,7 @@ impl Probe {
             &self.loaded,
             inputs,
             &limits,
-            Instant::now() + limits.deadline,
+            &(Instant::now() + limits.deadline).into(),
             None,
         )
         .map_err(|unanswered| unanswered.run_error(&limits))

@@ -47,7 +47,7 @@ pub(super) fn take(
     let mut state = State { store, instance };
     // Reading a memory hands it over as one list.
     state.store.set_hostcall_fuel(usize::MAX);
-    crate::state::begin(&mut state.store, sandbox.far_deadline());
+    crate::state::begin(&mut state.store, sandbox.far_deadline().into());
     // The snapshotter has no errors of its own for what it cannot read; it panics.
     let taken = catch_unwind(AssertUnwindSafe(|| {
         now(wizer.snapshot_component(&context, &mut state))

@@ -185,7 +185,7 @@ impl<'a> Sandbox<'a> {
             origin: nobody(),
             budget: None,
         };
-        state::store(&self.engine, limits, Instant::now() + deadline)
+        state::store(&self.engine, limits, (Instant::now() + deadline).into())
     }
 
     /// For what the server's wall clock bounds anyway.

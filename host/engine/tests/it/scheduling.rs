@@ -147,6 +147,31 @@ async fn a_call_that_finds_no_lane_in_time_is_refused_unexecuted() {
     assert_eq!(host.call(&version, &[0.0]).await.unwrap(), [0.0]);
 }
 
+#[tokio::test]
+async fn a_caller_that_hangs_up_ends_its_guest_long_before_the_deadline() {
+    let host = Host::with(|config| {
+        config.lanes.threads = 1;
+        config.lanes.queue_deadline = Duration::from_secs(30);
+    });
+    let version = host.push("acme", &testkit::chameleon()).await;
+    for _ in 0..3 {
+        let x = [Misdeed::Loop.input()];
+        let mut looping = Box::pin(host.run(&version, &x, within(3_600_000)));
+        while host.engine.stats().live_instances == 0 {
+            tokio::select! {
+                biased;
+                _ = &mut looping => panic!("it loops"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(looping);
+        // The only thread of the lane is free again.
+        let x = [Misdeed::Spin.input(), 50_000.0];
+        let outcome = host.run(&version, &x, within(60_000)).await;
+        assert_eq!(outcome.result.map(values).unwrap(), x);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_calls_than_instances_wait_their_turn() {
     let host = Arc::new(Host::with(|config| {

@@ -225,6 +225,7 @@ impl Host {
                 version: version.digest,
                 inputs,
                 limits,
+                priority: 0,
             })
             .await
     }

@@ -46,7 +46,30 @@ pub(super) fn routes(app: &App) -> Group {
                 model(app, request, name.0, Some(version), verb)
             })
         });
+    let described = path!("v1" / "models" / Segment / "metadata")
+        .map(|model| (model, None))
+        .or(
+            path!("v1" / "models" / Segment / "versions" / Segment / "metadata")
+                .map(|model, version| (model, Some(version))),
+        )
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = match version {
+                    None => "/v1/models/{model}/metadata",
+                    Some(_) => "/v1/models/{model}/versions/{version}/metadata",
+                };
+                handle(template, request, move |request| {
+                    metadata(app, request, model, version)
+                })
+            },
+        );
     one.or(versioned)
+        .unify()
+        .boxed()
+        .or(described)
         .unify()
         .boxed()
         .or(all)
@@ -77,6 +100,17 @@ async fn models(app: App, request: Request) -> Handled {
     }))
 }
 
+async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
+    get_only(&request)?;
+    request
+        .head
+        .no_version_query("/v1/models/{model}/versions/{version}/metadata")?;
+    let version = version.as_ref().map(|version| version.0.as_str());
+    let reference = ModelRef::parse(&model.0, version)?;
+    let target = app.predictor.target(&request.head.call, &reference).await?;
+    Ok(reply::ok(&kserve::metadata(&target)))
+}
+
 async fn model(
     app: App,
     request: Request,
@@ -103,7 +137,7 @@ async fn model(
         }
     }
     let reference = ModelRef::parse(&name, version.as_deref())?;
-    let target = app.predictor.target(&request.head.call, &reference).await?;
+    let target = app.predictor.ready(&request.head.call, &reference).await?;
     Ok(reply::ok(&kserve::ModelStatus::available(
         target.model.as_str(),
         target.version.as_str(),

@@ -11,6 +11,7 @@ mod kserve;
 mod models;
 mod oip;
 pub(crate) mod prediction;
+mod repository;
 mod tenants;
 mod upload;
 
@@ -38,6 +39,9 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
     let max_json_bytes = config.max_json_bytes;
     // Boxed group by group: a long chain of filters is one type, whose futures overflow the stack.
     let groups = oip::routes(&app)
+        .or(repository::routes(&app, max_json_bytes))
+        .unify()
+        .boxed()
         .or(kserve::routes(&app))
         .unify()
         .boxed()

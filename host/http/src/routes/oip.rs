@@ -1,6 +1,7 @@
 //! `/v2`: the Open Inference Protocol, but for inference itself: see `prediction`.
 
-use foretell_predict::ModelRef;
+use foretell_predict::manage::{ModelRecord, VersionRecord};
+use foretell_predict::{Call, ModelRef};
 use foretell_types::ErrorKind;
 use warp::{Filter, Rejection, path};
 
@@ -30,6 +31,15 @@ pub(super) fn routes(app: &App) -> Group {
         .and(with(app))
         .then(|request, app| handle("/v2/models", request, move |request| models(app, request)));
 
+    let counts = path!("models" / "stats")
+        .and(request())
+        .and(with(app))
+        .then(|request, app| {
+            handle("/v2/models/stats", request, move |request| {
+                statistics(app, request, None)
+            })
+        });
+
     let readiness = of_model(
         app,
         path!("models" / Segment / "ready"),
@@ -50,11 +60,39 @@ pub(super) fn routes(app: &App) -> Group {
         ],
         metadata,
     );
+    let configured = of_model(
+        app,
+        path!("models" / Segment / "config"),
+        path!("models" / Segment / "versions" / Segment / "config"),
+        [
+            "/v2/models/{model}/config",
+            "/v2/models/{model}/versions/{version}/config",
+        ],
+        config,
+    );
+    let counted = of_model(
+        app,
+        path!("models" / Segment / "stats"),
+        path!("models" / Segment / "versions" / Segment / "stats"),
+        [
+            "/v2/models/{model}/stats",
+            "/v2/models/{model}/versions/{version}/stats",
+        ],
+        model_statistics,
+    );
 
     path("v2")
         .and(
-            readiness
+            // `stats` is no model's name: it comes before them.
+            counts
+                .or(readiness)
+                .unify()
                 .or(described)
+                .unify()
+                .boxed()
+                .or(configured)
+                .unify()
+                .or(counted)
                 .unify()
                 .boxed()
                 .or(root)
@@ -105,16 +143,18 @@ fn reference(head: &Head, model: &Segment, version: Option<&Segment>) -> Result<
     )?)
 }
 
-async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
-    get_only(&request)?;
-    let call = &request.head.call;
-    let target = app
-        .predictor
-        .target(call, &reference(&request.head, &model, version.as_ref())?)
-        .await?;
+/// The model, and that version of it which a call would go to.
+async fn described(
+    app: &App,
+    call: &Call,
+    wanted: &ModelRef,
+) -> Result<(ModelRecord, VersionRecord), Failure> {
+    let target = app.predictor.target(call, wanted).await?;
     let record = app.manager.model(call, target.model.as_str()).await?;
+    let mut versions = record.versions.iter();
+    let version = versions.find(|version| version.version == target.version);
     // Deleted between the two looks.
-    let gone = || {
+    let version = version.cloned().ok_or_else(|| {
         Failure::new(
             ErrorKind::NotFound,
             format!(
@@ -122,13 +162,39 @@ async fn metadata(app: App, request: Request, model: Segment, version: Option<Se
                 target.model, target.version
             ),
         )
-    };
-    let version = record
-        .versions
-        .iter()
-        .find(|version| version.version == target.version)
-        .ok_or_else(gone)?;
-    Ok(reply::ok(&oip::metadata(&record, version)?))
+    })?;
+    Ok((record, version))
+}
+
+async fn metadata(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
+    get_only(&request)?;
+    let wanted = reference(&request.head, &model, version.as_ref())?;
+    let (model, version) = described(&app, &request.head.call, &wanted).await?;
+    Ok(reply::ok(&oip::metadata(&model, &version)?))
+}
+
+async fn config(app: App, request: Request, model: Segment, version: Option<Segment>) -> Handled {
+    get_only(&request)?;
+    let wanted = reference(&request.head, &model, version.as_ref())?;
+    let (_, version) = described(&app, &request.head.call, &wanted).await?;
+    Ok(reply::ok(&oip::config(&version)))
+}
+
+async fn model_statistics(
+    app: App,
+    request: Request,
+    model: Segment,
+    version: Option<Segment>,
+) -> Handled {
+    let wanted = reference(&request.head, &model, version.as_ref())?;
+    statistics(app, request, Some(wanted)).await
+}
+
+async fn statistics(app: App, request: Request, wanted: Option<ModelRef>) -> Handled {
+    get_only(&request)?;
+    let call = &request.head.call;
+    let counts = app.manager.statistics(call, wanted.as_ref()).await?;
+    Ok(reply::ok(&oip::statistics(&counts)))
 }
 
 async fn model_ready(
@@ -138,13 +204,8 @@ async fn model_ready(
     version: Option<Segment>,
 ) -> Handled {
     get_only(&request)?;
-    let target = app
-        .predictor
-        .target(
-            &request.head.call,
-            &reference(&request.head, &model, version.as_ref())?,
-        )
-        .await?;
+    let wanted = reference(&request.head, &model, version.as_ref())?;
+    let target = app.predictor.ready(&request.head.call, &wanted).await?;
     Ok(reply::ok(&oip::ModelReady {
         name: target.model.as_str(),
         ready: true,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use foretell_predict::ModelRef;
+use foretell_predict::{Decoded, ModelRef, PredictError};
 use http::Method;
 
 use super::{Handled, handle};
@@ -13,7 +13,9 @@ use crate::App;
 use crate::extract::{Head, Request};
 use crate::reply::{self, Failure, Response};
 use crate::text::percent_decoded;
-use crate::wire::payload::JsonBody;
+use crate::wire::oip::Pieces;
+use crate::wire::payload::{PredictionBody, json_alone};
+use crate::wire::written::Written;
 use crate::wire::{api, kserve, oip};
 
 /// What a path asks to be predicted. The names are any texts: whoever reads them as names checks them.
@@ -33,6 +35,25 @@ enum Protocol {
     V1,
     /// The Open Inference Protocol.
     V2,
+    /// The same, answered by events.
+    V2Stream,
+    /// Its `generate`.
+    Generate,
+    /// The same, answered by events.
+    GenerateStream,
+}
+
+impl Protocol {
+    /// What stands at the end of a path of the Open Inference Protocol.
+    fn of_verb(verb: &str) -> Option<Self> {
+        Some(match verb {
+            "infer" => Self::V2,
+            "infer_stream" => Self::V2Stream,
+            "generate" => Self::Generate,
+            "generate_stream" => Self::GenerateStream,
+            _ => return None,
+        })
+    }
 }
 
 impl Asked {
@@ -55,9 +76,11 @@ impl Asked {
                 percent_decoded(model),
                 Some(before_predict(version)?),
             ),
-            ["v2", "models", model, "infer"] => (Protocol::V2, percent_decoded(model), None),
-            ["v2", "models", model, "versions", version, "infer"] => (
-                Protocol::V2,
+            ["v2", "models", model, verb] => {
+                (Protocol::of_verb(verb)?, percent_decoded(model), None)
+            }
+            ["v2", "models", model, "versions", version, verb] => (
+                Protocol::of_verb(verb)?,
                 percent_decoded(model),
                 Some(percent_decoded(version)),
             ),
@@ -77,6 +100,14 @@ impl Asked {
             (Protocol::V1, Some(_)) => "/v1/models/{model}/versions/{version}:predict",
             (Protocol::V2, None) => "/v2/models/{model}/infer",
             (Protocol::V2, Some(_)) => "/v2/models/{model}/versions/{version}/infer",
+            (Protocol::V2Stream, None) => "/v2/models/{model}/infer_stream",
+            (Protocol::V2Stream, Some(_)) => "/v2/models/{model}/versions/{version}/infer_stream",
+            (Protocol::Generate, None) => "/v2/models/{model}/generate",
+            (Protocol::Generate, Some(_)) => "/v2/models/{model}/versions/{version}/generate",
+            (Protocol::GenerateStream, None) => "/v2/models/{model}/generate_stream",
+            (Protocol::GenerateStream, Some(_)) => {
+                "/v2/models/{model}/versions/{version}/generate_stream"
+            }
         }
     }
 
@@ -93,7 +124,7 @@ impl Asked {
                 head.no_version_query("/v1/models/{model}/versions/{version}")?;
                 self.version.as_deref()
             }
-            Protocol::V2 => {
+            Protocol::V2 | Protocol::V2Stream | Protocol::Generate | Protocol::GenerateStream => {
                 head.no_version_query("/v2/models/{model}/versions/{version}")?;
                 self.version.as_deref()
             }
@@ -122,7 +153,10 @@ pub(crate) async fn answer(app: &App, asked: Asked, request: Request) -> Respons
         match asked.protocol {
             Protocol::Records => records(app, request, &model).await,
             Protocol::V1 => v1(app, request, &model).await,
-            Protocol::V2 => v2(app, request, &model).await,
+            Protocol::V2 => v2(app, request, &model, false).await,
+            Protocol::V2Stream => v2(app, request, &model, true).await,
+            Protocol::Generate => generate(app, request, &model, false).await,
+            Protocol::GenerateStream => generate(app, request, &model, true).await,
         }
     })
     .await
@@ -131,39 +165,74 @@ pub(crate) async fn answer(app: &App, asked: Asked, request: Request) -> Respons
 async fn records(app: &App, request: Request, model: &ModelRef) -> Handled {
     let head = Arc::clone(&request.head);
     let mut form = api::Form::One;
-    let body = JsonBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, |body, target| {
+        let body = json_alone(body)?;
         let (inputs, found) = api::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
-        Ok(inputs)
+        Ok(inputs.into())
     });
     let answer = app.predictor.predict(&head.call, model, body).await?;
     let request_id = head.call.request_id.as_str();
-    Ok(reply::prediction(&answer, || api::prediction(&answer, form, request_id)).await)
+    let write = || Written::json(&api::prediction(&answer, form, request_id));
+    Ok(reply::prediction(&head, &answer, write).await)
 }
 
 async fn v1(app: &App, request: Request, model: &ModelRef) -> Handled {
     let head = Arc::clone(&request.head);
     let mut form = kserve::Form::Columns;
-    let body = JsonBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, |body, target| {
+        let body = json_alone(body)?;
         let (inputs, found) = kserve::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
-        Ok(inputs)
+        Ok(inputs.into())
     });
     let answer = app.predictor.predict(&head.call, model, body).await?;
-    Ok(reply::prediction(&answer, || kserve::prediction(&answer, form)).await)
+    let write = || Written::json(&kserve::prediction(&answer, form));
+    Ok(reply::prediction(&head, &answer, write).await)
 }
 
-async fn v2(app: &App, request: Request, model: &ModelRef) -> Handled {
+async fn v2(app: &App, request: Request, model: &ModelRef, is_stream: bool) -> Handled {
     let head = Arc::clone(&request.head);
     let mut asked = oip::Asked::default();
-    let body = JsonBody::new(request, |body, target| {
-        let (inputs, found) = oip::read(body, &target.signature, target.runtime.max_rows)?;
+    let body = PredictionBody::new(request, |body, target| {
+        let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
+        let (inputs, found) = match body {
+            Pieces::Json { json, tail } => oip::read(json, tail, signature, max_rows)?,
+            Pieces::Raw(input) => oip::read_raw(input, signature, max_rows)?,
+        };
+        if is_stream && found.wants_binary() {
+            let problem = "a stream carries JSON: leave `binary_data` and `binary_data_output` out";
+            return Err(PredictError::Malformed(problem.into()));
+        }
         asked = found;
-        Ok(inputs)
+        Ok(Decoded {
+            inputs,
+            urgency: asked.urgency,
+        })
     });
     let answer = app.predictor.predict(&head.call, model, body).await?;
     let request_id = head.call.request_id.as_str();
-    Ok(reply::prediction(&answer, || oip::response(&answer, &asked, request_id)).await)
+    let write = || oip::write(&answer, &asked, request_id, is_stream);
+    Ok(reply::prediction(&head, &answer, write).await)
+}
+
+async fn generate(app: &App, request: Request, model: &ModelRef, is_stream: bool) -> Handled {
+    let head = Arc::clone(&request.head);
+    let mut asked = oip::Generate::default();
+    let body = PredictionBody::new(request, |body, target| {
+        let body = json_alone(body)?;
+        let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
+        let (inputs, found) = oip::read_generate(body, signature, max_rows)?;
+        asked = found;
+        Ok(inputs.into())
+    });
+    let answer = app.predictor.predict(&head.call, model, body).await?;
+    let body = oip::generated(&answer, &asked, head.call.request_id.as_str());
+    let write = || match is_stream {
+        true => Written::event(&body),
+        false => Written::json(&body),
+    };
+    Ok(reply::prediction(&head, &answer, write).await)
 }
 
 #[cfg(test)]
@@ -176,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_routes_that_predict_are_found_in_the_path() {
-        use Protocol::{Records, V1, V2};
+        use Protocol::{Generate, GenerateStream, Records, V1, V2, V2Stream};
         for (path, protocol, model, version) in [
             ("/api/predict/m", Records, "m", None),
             ("/api/predict/m/", Records, "m", None),
@@ -187,6 +256,20 @@ mod tests {
             ("/v2/models/m/infer", V2, "m", None),
             ("/v2/models/infer/infer", V2, "infer", None),
             ("/v2/models/m/versions/1/infer", V2, "m", Some("1")),
+            ("/v2/models/m/infer_stream", V2Stream, "m", None),
+            (
+                "/v2/models/m/versions/1/infer_stream",
+                V2Stream,
+                "m",
+                Some("1"),
+            ),
+            ("/v2/models/m/generate", Generate, "m", None),
+            (
+                "/v2/models/m/versions/1/generate_stream",
+                GenerateStream,
+                "m",
+                Some("1"),
+            ),
         ] {
             let expected = (protocol, model.to_owned(), version.map(str::to_owned));
             assert_eq!(asked(path), Some(expected), "{path}");

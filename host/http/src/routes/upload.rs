@@ -13,9 +13,9 @@ use http::header;
 use multer::Multipart;
 
 use crate::body::Body;
+use crate::coding::refuse_any;
 use crate::extract::Request;
 use crate::text::shown;
-use crate::wire::payload::refuse_encodings;
 
 /// Bytes that the multipart reader may hold without handing them on: a boundary or a part's headers are far shorter.
 const MAX_UNCLAIMED_BYTES: usize = 1 << 20;
@@ -25,7 +25,7 @@ const MAX_UNCLAIMED_BYTES: usize = 1 << 20;
 /// # Errors
 /// `UnsupportedEncoding` for another content type, `Malformed` for what is no form; those of the parts.
 pub(super) async fn receive(request: Request, upload: Upload) -> Result<Upload, PredictError> {
-    refuse_encodings(&request.head)?;
+    refuse_any(&request.head.headers)?;
     let content_type = request
         .head
         .header(header::CONTENT_TYPE)

@@ -13,7 +13,7 @@ async fn a_path_that_no_route_has_is_404_in_the_language_of_its_group() {
     let (host, key) = Host::with_models().await;
     for (path, content_type) in [
         ("/v1", "application/json"),
-        ("/v1/models/people/metadata", "application/json"),
+        ("/v1/models/people/metadata/x", "application/json"),
         ("/v1/models/people:classify", "application/json"),
         ("/v2/models/people/infer/x", "application/json"),
         ("/v2/nothing", "application/json"),
@@ -123,19 +123,19 @@ async fn a_body_over_its_limit_is_413_on_every_route_that_reads_one() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_nobody_inflates_is_415_and_binary_tensors_are_explained() {
+async fn an_encoding_that_nobody_inflates_is_415() {
     let (host, key) = Host::with_models().await;
-    for (method, path) in [
-        ("POST", "/api/predict/people"),
-        ("POST", "/v2/models/people/infer"),
-        ("POST", "/v1/models/people:predict"),
-        ("PUT", "/api/models/people/versions/2"),
-        ("PUT", "/api/models/people/traffic"),
-        ("POST", "/api/keys"),
-        ("POST", "/api/tenants"),
+    for (method, path, encoding) in [
+        ("POST", "/api/predict/people", "br"),
+        ("POST", "/v2/models/people/infer", "zstd"),
+        ("POST", "/v1/models/people:predict", "gzip, gzip"),
+        ("PUT", "/api/models/people/versions/2", "gzip"),
+        ("PUT", "/api/models/people/traffic", "gzip"),
+        ("POST", "/api/keys", "deflate"),
+        ("POST", "/api/tenants", "br"),
     ] {
         let reply = host
-            .call(method, path, &key, &[("content-encoding", "gzip")], b"x")
+            .call(method, path, &key, &[("content-encoding", encoding)], b"x")
             .await;
         assert_eq!(
             (reply.status, reply.code().as_str()),
@@ -151,23 +151,6 @@ async fn an_encoding_that_nobody_inflates_is_415_and_binary_tensors_are_explaine
         INFER.as_bytes(),
     );
     assert_eq!(identity.await.status, 200);
-    let binary = host
-        .call(
-            "POST",
-            "/v2/models/people/infer",
-            &key,
-            &[("inference-header-content-length", "80")],
-            INFER.as_bytes(),
-        )
-        .await;
-    assert_eq!((binary.status, binary.code().as_str()), (400, "malformed"));
-    assert!(
-        binary
-            .text
-            .contains("binary tensor extension is not supported yet"),
-        "{}",
-        binary.text
-    );
 }
 
 #[tokio::test]
@@ -333,6 +316,10 @@ async fn names_are_decoded_once_and_nothing_else_is_a_name() {
             format!("/v1/models/{name}"),
             format!("/api/models/{name}"),
         ] {
+            if path == "/v2/models/stats" {
+                // The reason why no model may be called so.
+                continue;
+            }
             let reply = host.get(&path, &key).await;
             assert_eq!(
                 (reply.status, reply.code().as_str()),

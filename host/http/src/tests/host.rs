@@ -244,26 +244,29 @@ pub(super) async fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) head: String,
+    pub(super) body: Vec<u8>,
+    /// The body, where it is text.
     pub(super) text: String,
 }
 
 impl Reply {
     pub(super) fn parse(bytes: &[u8], head_only: bool) -> Self {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let (head, body) = text
-            .split_once("\r\n\r\n")
-            .unwrap_or_else(|| panic!("no response: {text:?}"));
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let shown = String::from_utf8_lossy(bytes);
+        let end = end.unwrap_or_else(|| panic!("no response: {shown:?}"));
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let body = bytes[end + 4..].to_vec();
         let reply = Self {
-            status,
-            head: head.to_owned(),
-            text: body.to_owned(),
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head,
+            text: String::from_utf8_lossy(&body).into_owned(),
+            body,
         };
         if !head_only && let Some(length) = reply.header("content-length") {
             assert_eq!(
                 length,
-                body.len().to_string(),
-                "one response, whole: {text:?}"
+                reply.body.len().to_string(),
+                "one response, whole: {shown:?}"
             );
         }
         reply
@@ -446,6 +449,10 @@ impl Runner for Functions {
             compute: Duration::from_micros(2_250),
         };
         RunOutcome { result, usage }
+    }
+
+    async fn load(&self, _: &TenantId, _: &VersionDigest) -> Result<(), RunError> {
+        Ok(())
     }
 
     fn forget(&self, _: &TenantId, _: &VersionDigest) {}

@@ -237,7 +237,15 @@ async fn a_tenant_prefix_stands_before_any_route() {
 async fn metadata_tells_clients_what_they_look_for() {
     let (host, key) = Host::with_models().await;
     assert_eq!(host.get("/v2", "").await.json()["name"], "foretell");
-    assert_eq!(host.get("/v2/", "").await.json()["extensions"], json!([]));
+    assert_eq!(
+        host.get("/v2/", "").await.json()["extensions"],
+        json!([
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository",
+            "statistics"
+        ])
+    );
     assert_eq!(
         host.get("/v2/health/live", "").await.json(),
         json!({"live": true})
@@ -286,6 +294,24 @@ async fn metadata_tells_clients_what_they_look_for() {
             {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
         ]})
     );
+    for path in [
+        "/v1/models/people/metadata",
+        "/v1/models/people/versions/1/metadata",
+    ] {
+        let metadata = host.get(path, &key).await.json();
+        assert_eq!(
+            metadata["model_spec"],
+            json!({"name": "people", "signature_name": "", "version": "1"})
+        );
+        let signature = &metadata["metadata"]["signature_def"]["signature_def"]["serving_default"];
+        assert_eq!(signature["method_name"], "tensorflow/serving/predict");
+        assert_eq!(
+            signature["inputs"],
+            json!({"features": {"dtype": "DT_DOUBLE", "name": "features", "tensor_shape": {
+                "dim": [{"size": "-1", "name": ""}, {"size": "2", "name": ""}], "unknown_rank": false}}})
+        );
+        assert_eq!(signature["outputs"]["label"]["dtype"], "DT_UINT32");
+    }
     let head = host.call("HEAD", "/v2/models/people", &key, &[], b"").await;
     assert_eq!((head.status, head.text.as_str()), (200, ""));
     assert_eq!(

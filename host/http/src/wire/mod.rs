@@ -9,4 +9,6 @@ pub(crate) mod json;
 pub(crate) mod kserve;
 pub(crate) mod oip;
 pub(crate) mod payload;
+mod raw;
 mod rows;
+pub(crate) mod written;

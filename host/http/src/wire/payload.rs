@@ -3,27 +3,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretell_predict::{Inputs, Payload, PredictError, Target};
-use http::header;
+use foretell_predict::{Decoded, Payload, PredictError, Target, apart};
 
+use super::oip::Pieces;
 use crate::body::Body;
+use crate::coding::Coding;
 use crate::extract::{Head, Request};
-use crate::text::shown;
 
-/// Announces the binary tensor extension.
-const BINARY_HEADER: &str = "inference-header-content-length";
-
-/// A JSON body, with the function of its route that decodes it.
-pub(crate) struct JsonBody<D> {
+/// A body, with the function of its route that decodes it.
+pub(crate) struct PredictionBody<D> {
     head: Arc<Head>,
     body: Body,
     bytes: Bytes,
     decode: D,
 }
 
-impl<D> JsonBody<D>
+impl<D> PredictionBody<D>
 where
-    D: FnMut(&[u8], &Target) -> Result<Inputs, PredictError> + Send,
+    D: FnMut(Pieces<'_>, &Target) -> Result<Decoded, PredictError> + Send,
 {
     /// A body that `decode` will turn into inputs.
     pub(crate) fn new(request: Request, decode: D) -> Self {
@@ -36,40 +33,38 @@ where
     }
 }
 
-impl<D> Payload for JsonBody<D>
+impl<D> Payload for PredictionBody<D>
 where
-    D: FnMut(&[u8], &Target) -> Result<Inputs, PredictError> + Send,
+    D: FnMut(Pieces<'_>, &Target) -> Result<Decoded, PredictError> + Send,
 {
     async fn read(&mut self, limit_bytes: u64) -> Result<usize, PredictError> {
-        refuse_encodings(&self.head)?;
-        if self.head.headers.contains_key(BINARY_HEADER) {
-            return Err(PredictError::Malformed(
-                "the binary tensor extension is not supported yet: send tensors as JSON, without the header \
-                 Inference-Header-Content-Length (tritonclient: set_data_from_numpy(..., binary_data=False))"
-                    .into(),
-            ));
-        }
+        let coding = Coding::of_body(&self.head.headers)?;
         self.bytes = self.body.read(limit_bytes).await?;
+        if let Some(coding) = coding {
+            // However short the body is, it may inflate to as much as may come.
+            let most = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
+            let inflated = Box::pin(apart(most, || coding.inflate(&self.bytes, limit_bytes)));
+            self.bytes = inflated.await?;
+        }
         Ok(self.bytes.len())
     }
 
-    fn decode(&mut self, target: &Target) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError> {
         let bytes = std::mem::take(&mut self.bytes);
-        (self.decode)(&bytes, target)
+        let pieces = Pieces::split(&self.head.headers, &bytes)?;
+        (self.decode)(pieces, target)
     }
 }
 
-/// Refuses a compressed body, which nothing here inflates.
+/// The JSON of a body whose protocol has no binary tensors.
 ///
 /// # Errors
-/// `UnsupportedEncoding`.
-pub(crate) fn refuse_encodings(head: &Head) -> Result<(), PredictError> {
-    match head.headers.get(header::CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        Some(encoding) => Err(PredictError::UnsupportedEncoding(format!(
-            "content encoding `{}` is not supported: send the body uncompressed",
-            shown(&String::from_utf8_lossy(encoding.as_bytes()))
-        ))),
+/// `Malformed`, where the request announces some.
+pub(crate) fn json_alone(pieces: Pieces<'_>) -> Result<&[u8], PredictError> {
+    match pieces {
+        Pieces::Json { json, tail: None } => Ok(json),
+        _ => Err(PredictError::Malformed(
+            "binary tensors, as Inference-Header-Content-Length announces them, are for /v2/models/{model}/infer".into(),
+        )),
     }
 }

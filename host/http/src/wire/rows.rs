@@ -58,12 +58,20 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Serialize for Row<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.answer.outputs.len()))?;
+impl Row<'_> {
+    /// Writes the outputs into a map that may have other entries.
+    pub(crate) fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for (declared, cell) in self.outputs() {
             map.serialize_entry(&declared.name, &cell)?;
         }
+        Ok(())
+    }
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.answer.outputs.len()))?;
+        self.entries(&mut map)?;
         map.end()
     }
 }

@@ -6,7 +6,9 @@ mod cache;
 mod digest;
 mod keys;
 mod models;
+mod repository;
 mod settings;
+mod statistics;
 mod tenants;
 mod upload;
 
@@ -25,7 +27,8 @@ use tokio::sync::Mutex;
 pub use foretell_store::{KeyRecord, ModelRecord, TenantRecord, VersionRecord};
 pub use keys::{Issued, NewKeyRequest, OperatorKey};
 pub use models::{Published, TrafficRequest};
-pub use upload::{Part, Upload};
+pub use statistics::VersionCounts;
+pub use upload::{Part, UnnamedUpload, Upload};
 
 use crate::stage::admit::Gate;
 use crate::tenant::Act;

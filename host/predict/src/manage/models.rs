@@ -8,13 +8,13 @@ use foretell_types::{
     Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, VersionDigest, compile,
 };
 
-use super::upload::{PartLimits, Spooled};
+use super::upload::{PartLimits, Spooled, UnnamedUpload, invalid_name};
 use super::{Manager, Upload, digest, settings};
 use crate::stage::admit::Admitted;
 use crate::text::shown;
 use crate::{Call, ModelRef, PredictError};
 
-const READ: &[Scope] = &[Scope::Infer, Scope::Models];
+pub(super) const READ: &[Scope] = &[Scope::Infer, Scope::Models];
 pub(super) const WRITE: &[Scope] = &[Scope::Models];
 
 /// A version that was accepted.
@@ -46,18 +46,24 @@ impl Manager {
         model: &str,
         version: &str,
     ) -> Result<Upload, PredictError> {
+        self.begin_unnamed_upload(call, model).await?.named(version)
+    }
+
+    /// The same, for a version whose name stands in the body.
+    ///
+    /// # Errors
+    /// As for [`Manager::begin_upload`].
+    pub async fn begin_unnamed_upload(
+        &self,
+        call: &Call,
+        model: &str,
+    ) -> Result<UnnamedUpload, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let invalid = |error: foretell_types::NameError| PredictError::Invalid(error.to_string());
         let Admitted { caller, permit } = self.uploads.admit(caller)?;
-        Ok(Upload {
+        Ok(UnnamedUpload {
             caller,
             permit,
-            model: ModelName::parse(model).map_err(invalid)?,
-            version: ModelVersion::parse(version).map_err(invalid)?,
-            plugin: None,
-            artifact: None,
-            settings: None,
-            runtime: None,
+            model: ModelName::parse(model).map_err(invalid_name)?,
             limits: PartLimits {
                 dir: self.parts.upload_dir.clone(),
                 plugin_bytes: self.parts.limits.max_plugin_bytes,
@@ -371,7 +377,9 @@ impl Manager {
             .models
             .delete_version(&tenant, &wanted.model, &name, now)
             .await?;
-        self.parts.registry.changed(&tenant, &wanted.model);
+        self.parts
+            .registry
+            .version_gone(&tenant, &wanted.model, &name);
         self.forget_answers(&tenant, &[deleted.digest]);
         // The version is gone from here on.
         self.clear_up(&tenant).await;
@@ -407,7 +415,7 @@ impl Manager {
     }
 }
 
-fn unknown_model(model: &ModelName) -> PredictError {
+pub(super) fn unknown_model(model: &ModelName) -> PredictError {
     PredictError::NotFound(format!("Request for unknown model: '{model}' is not found"))
 }
 

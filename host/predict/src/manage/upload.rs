@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
-use foretell_types::{Digest, ModelName, ModelVersion, compile};
+use foretell_types::{Digest, ModelName, ModelVersion, NameError, compile};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
@@ -35,6 +35,46 @@ pub struct Upload {
     pub(super) settings: Option<Vec<u8>>,
     pub(super) runtime: Option<Vec<u8>>,
     pub(super) limits: PartLimits,
+}
+
+/// An upload whose version is not known yet.
+#[derive(Debug)]
+pub struct UnnamedUpload {
+    pub(super) caller: Caller,
+    pub(super) permit: Permit,
+    pub(super) model: ModelName,
+    pub(super) limits: PartLimits,
+}
+
+impl UnnamedUpload {
+    /// Names the version.
+    ///
+    /// # Errors
+    /// `Invalid` for a text that is no name.
+    pub fn named(self, version: &str) -> Result<Upload, PredictError> {
+        let Self {
+            caller,
+            permit,
+            model,
+            limits,
+        } = self;
+        Ok(Upload {
+            caller,
+            permit,
+            model,
+            version: ModelVersion::parse(version).map_err(invalid_name)?,
+            plugin: None,
+            artifact: None,
+            settings: None,
+            runtime: None,
+            limits,
+        })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn invalid_name(error: NameError) -> PredictError {
+    PredictError::Invalid(error.to_string())
 }
 
 /// Where parts go and how long they may be.

@@ -90,6 +90,7 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
         let patience = Duration::from_millis(u64::from(target.runtime.deadline_ms));
         match cache.find(&key, patience).await {
             Found::Answer(outputs) => {
+                let at = Instant::now();
                 return Recalled::Hit(Answer {
                     rows: inputs.rows(),
                     target,
@@ -97,8 +98,9 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
                     usage: Usage::default(),
                     lookup: Lookup {
                         cached: Cached::Hit,
-                        took: begun.elapsed(),
+                        took: at.saturating_duration_since(begun),
                     },
+                    at,
                 });
             }
             Found::Place(place) => (Cached::Miss, Some(place)),

@@ -6,6 +6,19 @@ use crate::registry::{Registry, Target};
 use crate::tenant::Tenant;
 use crate::{ModelRef, PredictError};
 
+/// Whether the version answers: its owner may have unloaded its model.
+///
+/// # Errors
+/// `Unloaded`.
+pub(crate) fn is_loaded(target: &Target) -> Result<(), PredictError> {
+    if target.unloaded {
+        return Err(PredictError::Unloaded {
+            model: target.model.to_string(),
+        });
+    }
+    Ok(())
+}
+
 /// The version that a call goes to: the named one, or the active one.
 ///
 /// # Errors

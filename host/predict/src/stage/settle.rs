@@ -3,6 +3,8 @@
 //!
 //! Quota and credits will be trued up here; that comes with its feature.
 
+use std::time::Instant;
+
 use super::run::{Ran, Returned};
 use crate::answer::Outputs;
 use crate::{Answer, PredictError};
@@ -38,5 +40,6 @@ pub(crate) fn settle(ran: Ran<'_>) -> Result<Answer, PredictError> {
         rows,
         usage,
         lookup,
+        at: Instant::now(),
     })
 }

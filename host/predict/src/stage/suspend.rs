@@ -77,6 +77,10 @@ impl Pass {
     /// Takes in how the call ended.
     pub(crate) fn judge(self, answer: &Result<Answer, PredictError>) {
         let breaker = &self.target.breaker;
+        // A caller in a hurry says nothing about the plugin, and could otherwise suspend it for all.
+        if matches!(answer, Err(PredictError::TimedOut { .. })) {
+            return;
+        }
         match answer.as_ref().map_err(PredictError::kind) {
             Ok(_) | Err(ErrorKind::PluginRefused) => breaker.ran(),
             Err(

@@ -1,11 +1,13 @@
 //! The way of a prediction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use foretell_predict::{Call, Credentials, Inputs, Limits, ModelRef};
+use foretell_predict::{Call, Credentials, Inputs, Limits, ModelRef, Urgency};
 use foretell_types::ErrorKind;
 use foretell_types::record::Value;
 use foretell_types::run::RunError;
+use tokio::sync::Semaphore;
 
 use crate::house::{House, OPERATOR, Ready, Untouched, call, on, vector};
 
@@ -106,6 +108,49 @@ async fn a_version_that_fails_again_and_again_is_not_run_until_it_has_had_its_pa
 }
 
 #[tokio::test]
+async fn a_caller_in_a_hurry_gets_no_more_than_its_time_and_suspends_nobody() {
+    let house = House::with(Limits {
+        suspend_after: 1,
+        suspend_for: Duration::from_hours(1),
+        ..Limits::default()
+    })
+    .await;
+    let key = house.tenant("a", &["infer", "models"]).await;
+    house.push(&key, "m", "1", b"one").await.unwrap();
+    let own = call(&key);
+    let urgent = |micros| Urgency {
+        timeout: Some(Duration::from_micros(micros)),
+        priority: 3,
+    };
+    // In the sandbox: it is stopped at the caller's time.
+    let stopped = Err(RunError::Deadline {
+        deadline: Duration::from_micros(1_500),
+    });
+    *house.runner.plan.lock().unwrap() = Some(stopped);
+    let error = house
+        .urgent(&own, "m", None, 1.0, urgent(1_500))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    assert!(error.to_string().contains("than the 1.5 ms"), "{error}");
+    let allowed = *house.runner.allowed.lock().unwrap();
+    assert_eq!(allowed, Some((Duration::from_micros(1_500), 3)));
+    // While it waits for a thread, too.
+    *house.runner.held.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    let error = house
+        .urgent(&own, "m", None, 1.0, urgent(1))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("than the 0.001 ms"), "{error}");
+    *house.runner.held.lock().unwrap() = None;
+    // Who would wait for an hour gets what the version has.
+    let answer = house.urgent(&own, "m", None, 2.0, urgent(3_600_000_000));
+    assert_eq!(answer.await.unwrap().outputs[0], vector(&[4.0]));
+    let allowed = *house.runner.allowed.lock().unwrap();
+    assert!(allowed.is_some_and(|(deadline, _)| deadline < Duration::from_mins(1)));
+}
+
+#[tokio::test]
 async fn the_body_of_a_refused_caller_is_never_read() {
     let house = House::build().await;
     let only_models = house.tenant("a", &["models"]).await;
@@ -181,13 +226,9 @@ async fn more_rows_than_the_version_takes_are_refused() {
     let key = house.tenant("a", &["infer", "models"]).await;
     house.push(&key, "m", "1", b"one").await.unwrap();
     let rows = |count| {
-        Ready(Some(Inputs::Records(vec![
-            vec![(
-                "x".into(),
-                Value::Whole(1)
-            )];
-            count
-        ])))
+        Ready(Some(
+            Inputs::Records(vec![vec![("x".into(), Value::Whole(1))]; count]).into(),
+        ))
     };
     let model = ModelRef::parse("m", None).unwrap();
     assert_eq!(

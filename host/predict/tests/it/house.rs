@@ -9,8 +9,8 @@ use bytes::Bytes;
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
 use foretell_predict::{
-    Answer, AnswerCache, CacheLimits, CacheUse, Call, Clock, Credentials, Identity, Inputs, Limits,
-    Manager, ModelRef, Payload, PredictError, Predictor, Registry, Target,
+    Answer, AnswerCache, CacheLimits, CacheUse, Call, Clock, Credentials, Decoded, Identity,
+    Inputs, Limits, Manager, ModelRef, Payload, PredictError, Predictor, Registry, Target, Urgency,
 };
 use foretell_store::Stores;
 use foretell_types::compile::{
@@ -83,6 +83,9 @@ pub(crate) struct PlannedRunner {
     pub(crate) plan: Mutex<Option<Result<Vec<Tensor>, RunError>>>,
     pub(crate) forgotten: Mutex<Vec<(TenantId, VersionDigest)>>,
     pub(crate) ran: Mutex<Vec<VersionDigest>>,
+    pub(crate) loaded: Mutex<Vec<VersionDigest>>,
+    /// What the last run was allowed, and its caller's priority.
+    pub(crate) allowed: Mutex<Option<(Duration, u64)>>,
     pub(crate) held: Mutex<Option<Arc<Semaphore>>>,
 }
 
@@ -90,6 +93,7 @@ pub(crate) struct PlannedRunner {
 impl Runner for PlannedRunner {
     async fn run(&self, call: RunCall) -> RunOutcome {
         self.ran.lock().unwrap().push(call.version);
+        *self.allowed.lock().unwrap() = Some((call.limits.deadline, call.priority));
         let held = self.held.lock().unwrap().clone();
         if let Some(held) = held {
             held.acquire().await.unwrap().forget();
@@ -109,6 +113,12 @@ impl Runner for PlannedRunner {
                 compute: COMPUTE,
             },
         }
+    }
+
+    async fn load(&self, _: &TenantId, version: &VersionDigest) -> Result<(), RunError> {
+        self.loaded.lock().unwrap().push(*version);
+        self.plan.lock().unwrap().take().unwrap_or(Ok(vec![]))?;
+        Ok(())
     }
 
     fn forget(&self, tenant: &TenantId, version: &VersionDigest) {
@@ -296,10 +306,20 @@ impl House {
         version: Option<&str>,
         x: f64,
     ) -> Result<Answer, PredictError> {
-        let payload = Ready(Some(Inputs::Records(vec![vec![(
-            "x".into(),
-            Value::Real(x),
-        )]])));
+        self.urgent(call, model, version, x, Urgency::default())
+            .await
+    }
+
+    pub(crate) async fn urgent(
+        &self,
+        call: &Call,
+        model: &str,
+        version: Option<&str>,
+        x: f64,
+        urgency: Urgency,
+    ) -> Result<Answer, PredictError> {
+        let inputs = Inputs::Records(vec![vec![("x".into(), Value::Real(x))]]);
+        let payload = Ready(Some(Decoded { inputs, urgency }));
         self.predictor
             .predict(call, &ModelRef::parse(model, version)?, payload)
             .await
@@ -334,14 +354,14 @@ impl House {
 }
 
 /// A body that is there already.
-pub(crate) struct Ready(pub(crate) Option<Inputs>);
+pub(crate) struct Ready(pub(crate) Option<Decoded>);
 
 impl Payload for Ready {
     async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
         Ok(0)
     }
 
-    fn decode(&mut self, _: &Target) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {
         Ok(self.0.take().expect("decoded once"))
     }
 }
@@ -354,7 +374,7 @@ impl Payload for Untouched {
         panic!("the body of a refused call was read")
     }
 
-    fn decode(&mut self, _: &Target) -> Result<Inputs, PredictError> {
+    fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {
         panic!("the body of a refused call was decoded")
     }
 }

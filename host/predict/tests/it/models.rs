@@ -1,9 +1,11 @@
 //! Models, their versions, and what is left of them.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use foretell_predict::manage::TrafficRequest;
 use foretell_types::ErrorKind;
+use foretell_types::run::RunError;
 
 use crate::house::{House, OPERATOR, call};
 
@@ -80,6 +82,42 @@ async fn the_first_version_is_active_until_traffic_is_set() {
         unknown.to_string(),
         "model `m` has no version `3`; its active version is 2"
     );
+}
+
+#[tokio::test]
+async fn an_unloaded_model_holds_nothing_and_comes_back_ready_to_run() {
+    let house = House::build().await;
+    let key = house.tenant("a", &["infer", "models"]).await;
+    let own = call(&key);
+    for (version, plugin) in [("1", &b"one"[..]), ("2", b"two")] {
+        house.push(&key, "m", version, plugin).await.unwrap();
+    }
+    let record = house.manager.model(&own, "m").await.unwrap();
+    let digests = || record.versions.iter().map(|version| version.digest);
+    house.manager.unload(&own, "m").await.unwrap();
+    assert_eq!(
+        house.kind(&own, "m", Some("2"), 1.0).await,
+        ErrorKind::ModelUnloaded
+    );
+    let forgotten = house.runner.forgotten.lock().unwrap().clone();
+    assert!(digests().all(|digest| forgotten.iter().any(|(_, known)| *known == digest)));
+
+    house.manager.load(&own, "m").await.unwrap();
+    let loaded = house.runner.loaded.lock().unwrap().clone();
+    assert_eq!(Some(loaded), digests().next().map(|active| vec![active]));
+    assert_eq!(house.predict(&own, "m", None, 1.0).await.unwrap(), 2.0);
+
+    // It is in service again, and its caller hears why it could not be made ready.
+    house.manager.unload(&own, "m").await.unwrap();
+    let full = RunError::Unavailable {
+        cause: "it is being compiled".into(),
+        retry_after: Duration::from_secs(7),
+    };
+    *house.runner.plan.lock().unwrap() = Some(Err(full));
+    let error = house.manager.load(&own, "m").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    assert_eq!(house.predict(&own, "m", None, 1.0).await.unwrap(), 2.0);
 }
 
 #[tokio::test]

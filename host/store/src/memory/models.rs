@@ -29,6 +29,7 @@ impl Models for MemoryStore {
                 traffic: Traffic {
                     active: Some(new.version.clone()),
                 },
+                unloaded: false,
                 versions: Vec::new(),
             });
         match model
@@ -87,6 +88,21 @@ impl Models for MemoryStore {
             return Err(refusal::no_version(model, named));
         }
         Ok(std::mem::replace(&mut record.traffic, traffic.clone()))
+    }
+
+    async fn set_unloaded(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        unloaded: bool,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let record = state
+            .tenants
+            .get_mut(tenant)
+            .and_then(|held| held.models.get_mut(model));
+        let record = record.ok_or_else(|| refusal::no_model(model))?;
+        Ok(std::mem::replace(&mut record.unloaded, unloaded))
     }
 
     async fn delete_version(

@@ -80,6 +80,8 @@ pub struct ModelRecord {
     pub name: ModelName,
     /// Where its calls go.
     pub traffic: Traffic,
+    /// Whether its owner has unloaded it: none of its versions answers then.
+    pub unloaded: bool,
     /// Its versions in the order in which they were added, at least one; the deleted ones are not here.
     pub versions: Vec<VersionRecord>,
 }
@@ -119,6 +121,17 @@ pub trait Models: Send + Sync {
         model: &ModelName,
         traffic: &Traffic,
     ) -> Result<Traffic, StoreError>;
+
+    /// Unloads a model or loads it again, and returns whether it was unloaded before.
+    ///
+    /// # Errors
+    /// `NotFound` if the model does not exist.
+    async fn set_unloaded(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        unloaded: bool,
+    ) -> Result<bool, StoreError>;
 
     /// Deletes a version for good. Its name stays taken. The last version of a model may be deleted although it is
     /// active: the model goes with it.

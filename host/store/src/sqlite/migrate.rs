@@ -79,7 +79,11 @@ fn found_version(connection: &Connection) -> Result<Option<i32>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use refinery::Target;
+
     use super::*;
+
+    const NEWEST: i32 = 2;
 
     #[test]
     fn a_migration_and_its_entry_in_the_history_are_one_step() {
@@ -110,7 +114,7 @@ mod tests {
 
         check(&connection).unwrap();
         migrate(&mut connection).unwrap();
-        assert_eq!(found_version(&connection).unwrap(), Some(1));
+        assert_eq!(found_version(&connection).unwrap(), Some(NEWEST));
     }
 
     #[test]
@@ -119,7 +123,27 @@ mod tests {
         for _ in 0..2 {
             check(&connection).unwrap();
             migrate(&mut connection).unwrap();
-            assert_eq!(found_version(&connection).unwrap(), Some(1));
+            assert_eq!(found_version(&connection).unwrap(), Some(NEWEST));
         }
+    }
+
+    #[test]
+    fn models_of_the_first_schema_are_in_service_after_the_second() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        check(&connection).unwrap();
+        let first = embedded::migrations::runner().set_target(Target::Version(1));
+        first.run(&mut connection).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO tenant_names (name) VALUES ('t');
+                 INSERT INTO tenants (id, created_at) VALUES ('t', 1);
+                 INSERT INTO models (tenant, name) VALUES ('t', 'm');",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let unloaded: bool = connection
+            .query_row("SELECT unloaded FROM models", [], |row| row.get(0))
+            .unwrap();
+        assert!(!unloaded);
     }
 }

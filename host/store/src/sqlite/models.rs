@@ -76,6 +76,27 @@ impl Models for SqliteStore {
         .await
     }
 
+    async fn set_unloaded(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        unloaded: bool,
+    ) -> Result<bool, StoreError> {
+        let (tenant, model) = (tenant.clone(), model.clone());
+        self.write(move |tx| {
+            let name = [tenant.as_str(), model.as_str()];
+            let before = tx
+                .prepare_cached("SELECT unloaded FROM models WHERE tenant = ?1 AND name = ?2")?
+                .query_row(name, |row| row.get(0))
+                .optional()?
+                .ok_or_else(|| refusal::no_model(&model))?;
+            tx.prepare_cached("UPDATE models SET unloaded = ?3 WHERE tenant = ?1 AND name = ?2")?
+                .execute(params![tenant.as_str(), model.as_str(), unloaded])?;
+            Ok(before)
+        })
+        .await
+    }
+
     async fn delete_version(
         &self,
         tenant: &TenantId,
@@ -203,10 +224,10 @@ fn select(
     tenant: &TenantId,
     model: Option<&ModelName>,
 ) -> Result<Vec<ModelRecord>, StoreError> {
-    const ALL: &str = "SELECT m.active, v.* FROM models m
+    const ALL: &str = "SELECT m.active, m.unloaded, v.* FROM models m
         JOIN versions v ON v.tenant = m.tenant AND v.model = m.name
         WHERE m.tenant = ?1 ORDER BY m.name, v.seq";
-    const ONE: &str = "SELECT m.active, v.* FROM models m
+    const ONE: &str = "SELECT m.active, m.unloaded, v.* FROM models m
         JOIN versions v ON v.tenant = m.tenant AND v.model = m.name
         WHERE m.tenant = ?1 AND m.name = ?2 ORDER BY v.seq";
     let mut statement = tx.prepare_cached(if model.is_some() { ONE } else { ALL })?;
@@ -222,6 +243,7 @@ fn select(
             _ => models.push(ModelRecord {
                 name: version.model.clone(),
                 traffic: traffic(row)?,
+                unloaded: row.get("unloaded")?,
                 versions: vec![version],
             }),
         }

@@ -12,6 +12,7 @@ pub async fn models(stores: &Stores) {
     a_version_is_what_was_added(stores).await;
     a_name_holds_one_content(stores).await;
     traffic_goes_to_versions_that_exist(stores).await;
+    an_unloaded_model_stays_so_until_it_is_loaded(stores).await;
     a_deleted_version_is_gone_and_its_name_is_taken(stores).await;
     the_last_version_takes_its_model_along(stores).await;
     equal_names_in_two_tenants_never_meet(stores).await;
@@ -29,6 +30,7 @@ fn record(n: u8, traffic: Traffic, versions: &[VersionRecord]) -> ModelRecord {
     ModelRecord {
         name: model(n),
         traffic,
+        unloaded: false,
         versions: versions.to_vec(),
     }
 }
@@ -136,6 +138,31 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
             .unwrap(),
         Traffic::default()
     );
+}
+
+async fn an_unloaded_model_stays_so_until_it_is_loaded(stores: &Stores) {
+    let (models, own) = (&stores.models, tenant(1));
+    refused!(models.set_unloaded(&own, &model(7), true).await, NotFound);
+    refused!(
+        models.set_unloaded(&tenant(9), &model(2), true).await,
+        NotFound
+    );
+    let before = models.list(&own).await.unwrap();
+    for (unloaded, was) in [(false, false), (true, false), (true, true)] {
+        let set = models.set_unloaded(&own, &model(2), unloaded).await;
+        assert_eq!(set.unwrap(), was);
+    }
+    let mut expected = before.clone();
+    expected[1].unloaded = true;
+    assert_eq!(models.list(&own).await.unwrap(), expected, "nothing else");
+    models
+        .set_traffic(&own, &model(2), &active(3))
+        .await
+        .unwrap();
+    let found = models.get(&own, &model(2)).await.unwrap().unwrap();
+    assert!(found.unloaded, "traffic does not load it");
+    assert!(models.set_unloaded(&own, &model(2), false).await.unwrap());
+    assert_eq!(models.list(&own).await.unwrap(), before);
 }
 
 async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {

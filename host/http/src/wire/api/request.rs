@@ -3,8 +3,8 @@
 use foretell_predict::{PredictError, apart};
 use serde::de::DeserializeOwned;
 
+use crate::coding::refuse_any;
 use crate::extract::Request;
-use crate::wire::payload::refuse_encodings;
 
 /// Reads a body of at most `limit_bytes` as `T`. Whether the caller may ask is decided by the use case; the limit keeps
 /// what is read before that small.
@@ -15,7 +15,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     mut request: Request,
     limit_bytes: u64,
 ) -> Result<T, PredictError> {
-    refuse_encodings(&request.head)?;
+    refuse_any(&request.head.headers)?;
     let bytes = request.body.read(limit_bytes).await?;
     if bytes.is_empty() {
         return Err(PredictError::Malformed(

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use foretell_types::tensor::Blobs;
-use foretell_types::{Datatype, Elements};
+use foretell_types::tensor::TensorError;
+use foretell_types::{Datatype, Elements, Tensor};
 
 use super::decimal;
 use super::reader::{Fault, Reader};
@@ -31,6 +32,36 @@ pub(crate) struct Nested {
     pub(crate) elements: Elements,
     /// The length of each level of lists, outermost first; none for a single element without a list.
     pub(crate) lengths: Vec<usize>,
+}
+
+impl Nested {
+    /// Elements in one list.
+    pub(crate) fn flat(elements: Elements) -> Self {
+        Self {
+            lengths: vec![elements.len()],
+            elements,
+        }
+    }
+
+    /// As a tensor of the shape that the lists have.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::new`].
+    pub(crate) fn tensor(self) -> Result<Tensor, TensorError> {
+        let lengths = self.lengths.iter();
+        let shape = lengths.map(|length| u32::try_from(*length).unwrap_or(u32::MAX));
+        Tensor::new(shape.collect(), self.elements)
+    }
+
+    /// As a tensor of at least so many axes: those that are missing stand in front and have the length 1.
+    ///
+    /// # Errors
+    /// Those of [`Tensor::new`].
+    pub(crate) fn of_rank(mut self, axes: usize) -> Result<Tensor, TensorError> {
+        let missing = axes.saturating_sub(self.lengths.len());
+        self.lengths.splice(0..0, std::iter::repeat_n(1, missing));
+        self.tensor()
+    }
 }
 
 /// Reads nested lists of elements of one datatype. They must be even: all lists of one level equally long. `expected` is

@@ -8,4 +8,4 @@ pub(crate) mod write;
 
 pub(crate) use leaves::{Leaf, Nested, read_nested};
 pub(crate) use reader::{Fault, Mark, Reader};
-pub(crate) use values::read_record;
+pub(crate) use values::{read_record, read_record_without};

@@ -29,6 +29,16 @@ pub(crate) struct Fault {
     pub(crate) message: String,
 }
 
+impl Fault {
+    /// What is wrong with a body as a whole, at no place of it.
+    pub(crate) fn invalid(problem: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::InvalidInput,
+            message: problem.into(),
+        }
+    }
+}
+
 impl From<Fault> for PredictError {
     fn from(fault: Fault) -> Self {
         match fault.kind {

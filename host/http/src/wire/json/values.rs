@@ -9,8 +9,23 @@ use super::reader::{Fault, Reader};
 /// # Errors
 /// `Malformed` for what is no object, `InvalidInput` for a value that no record holds, and for too many keys.
 pub(crate) fn read_record(reader: &mut Reader<'_>, max_keys: usize) -> Result<Record, Fault> {
+    read_record_without(reader, max_keys, &[])
+}
+
+/// The same, where these keys belong to the protocol and are passed over.
+///
+/// # Errors
+/// As for [`read_record`].
+pub(crate) fn read_record_without(
+    reader: &mut Reader<'_>,
+    max_keys: usize,
+    keys: &[&str],
+) -> Result<Record, Fault> {
     let mut record = Record::new();
     reader.object(|reader, key| {
+        if keys.contains(&&**key) {
+            return reader.skip();
+        }
         if record.len() >= max_keys {
             return Err(reader.invalid("the record has far more keys than the model has features"));
         }

@@ -5,7 +5,7 @@
 
 use foretell_predict::Inputs;
 use foretell_types::signature::{Input, NamedTensor};
-use foretell_types::{Datatype, Elements, Signature, Tensor};
+use foretell_types::{Datatype, Elements, Signature};
 
 use crate::text::shown;
 use crate::wire::api::max_keys;
@@ -252,12 +252,8 @@ fn read_columns(reader: &mut Reader<'_>, signature: &Signature) -> Result<Vec<Na
 }
 
 fn named(reader: &Reader<'_>, input: &Input, nested: Nested) -> Result<NamedTensor, Fault> {
-    let shape = nested
-        .lengths
-        .iter()
-        .map(|length| u32::try_from(*length).unwrap_or(u32::MAX))
-        .collect();
-    let tensor = Tensor::new(shape, nested.elements)
+    let tensor = nested
+        .tensor()
         .map_err(|fault| reader.invalid(&format!("input `{}`: {fault}", input.name)))?;
     Ok(NamedTensor {
         name: input.name.clone(),

@@ -4,6 +4,9 @@ use foretell_predict::PredictError;
 use foretell_predict::manage::{ModelRecord, VersionRecord};
 use serde::Serialize;
 
+/// What runs the models.
+pub(super) const PLATFORM: &str = "foretell_wasm";
+
 /// `GET /v2/health/live`.
 #[derive(Serialize)]
 pub(crate) struct Live {
@@ -29,8 +32,8 @@ pub(crate) struct ModelReady<'a> {
 pub(crate) struct Server {
     name: &'static str,
     version: &'static str,
-    /// What of the protocol's extensions is there: none yet, and clients are told so.
-    extensions: [&'static str; 0],
+    /// What of the protocol's extensions is there.
+    extensions: [&'static str; 4],
 }
 
 impl Server {
@@ -38,7 +41,12 @@ impl Server {
     pub(crate) const THIS: Self = Self {
         name: "foretell",
         version: env!("CARGO_PKG_VERSION"),
-        extensions: [],
+        extensions: [
+            "binary_tensor_data",
+            "model_configuration",
+            "model_repository",
+            "statistics",
+        ],
     };
 }
 
@@ -95,7 +103,7 @@ pub(crate) fn metadata<'a>(
             .iter()
             .map(|version| version.version.as_str())
             .collect(),
-        platform: "foretell_wasm",
+        platform: PLATFORM,
         inputs: inputs
             .map(|i| Tensor {
                 name: &i.name,

@@ -1,13 +1,16 @@
 //! `POST /v2/models/{m}/infer`, from its body to tensors.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use foretell_predict::Inputs;
+use foretell_predict::{Inputs, Urgency};
 use foretell_types::signature::NamedTensor;
 use foretell_types::{Datatype, Signature, Tensor, tensor};
 
+use super::binary::Binary;
 use crate::text::shown;
 use crate::wire::json::{Fault, Leaf, Mark, Nested, Reader, read_nested};
+use crate::wire::raw;
 
 /// Characters of a caller's request id, at most: it is echoed.
 const MAX_ID_CHARS: usize = 1_024;
@@ -17,34 +20,70 @@ const MAX_ID_CHARS: usize = 1_024;
 pub(crate) struct Asked {
     /// Its own name for the request, echoed.
     pub(crate) id: Option<String>,
-    /// Places in the signature of the outputs it wants, in its order; `None` = all.
-    pub(crate) outputs: Option<Vec<usize>>,
+    /// The outputs that it wants, in its order; `None` = all.
+    pub(crate) outputs: Option<Vec<Wanted>>,
+    /// Whether outputs are to come as raw bytes, where they do not say so themselves.
+    pub(crate) binary: bool,
+    /// How urgent it is.
+    pub(crate) urgency: Urgency,
 }
 
-/// Reads the body of an inference request.
+/// An output that the caller names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Wanted {
+    /// Its place in the signature.
+    pub(crate) place: usize,
+    /// Whether it is to come as raw bytes; `None` = as the request says of all.
+    pub(crate) binary: Option<bool>,
+}
+
+impl Asked {
+    /// Whether some output is to come as raw bytes.
+    pub(crate) fn wants_binary(&self) -> bool {
+        let wanted = self.outputs.iter().flatten();
+        self.binary
+            || wanted
+                .filter_map(|wanted| wanted.binary)
+                .any(|binary| binary)
+    }
+
+    /// The outputs to be sent: their places in a signature of so many, and whether as raw bytes.
+    pub(crate) fn wanted(&self, outputs: usize) -> Vec<(usize, bool)> {
+        match &self.outputs {
+            None => (0..outputs).map(|place| (place, self.binary)).collect(),
+            Some(wanted) => {
+                let wanted = wanted.iter();
+                wanted
+                    .map(|wanted| (wanted.place, wanted.binary.unwrap_or(self.binary)))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// Reads the body of an inference request. `tail` is what follows its JSON, where the request announces binary tensors.
 ///
-/// Unknown keys are passed over, and so are all parameters: clients send many that mean something to other servers.
+/// Unknown keys are passed over, and so are parameters: clients send many that mean something to other servers.
 ///
 /// # Errors
 /// `Malformed` for what is no such request, `InvalidInput` for tensors whose data do not fit their datatype or shape, for
 /// outputs that the model does not have, and for more than `max_rows` rows.
 pub(crate) fn read(
-    body: &[u8],
+    json: &[u8],
+    tail: Option<&[u8]>,
     signature: &Signature,
     max_rows: u32,
 ) -> Result<(Inputs, Asked), Fault> {
-    let mut reader = Reader::new(body)?;
+    let mut reader = Reader::new(json)?;
     let mut asked = Asked::default();
     let mut inputs = None;
-    let mut wants_outputs = false;
+    let mut binary = Binary::new(tail);
     reader.object(|reader, key| {
         match key.as_ref() {
             "id" => asked.id = Some(id(reader)?),
-            "inputs" => inputs = Some(tensors(reader, signature, max_rows)?),
-            "outputs" => {
-                wants_outputs = true;
-                asked.outputs = outputs(reader, signature)?;
-            }
+            "inputs" => inputs = Some(tensors(reader, &mut binary, signature, max_rows)?),
+            "outputs" => asked.outputs = outputs(reader, signature)?,
+            "parameters" => parameters(reader, &mut asked)?,
             _ => reader.skip()?,
         }
         Ok(())
@@ -54,18 +93,51 @@ pub(crate) fn read(
             "`inputs` is missing: a list of tensors; a record goes to /api/predict/{model}",
         ));
     };
-    if !wants_outputs {
-        // All of them will be written.
-        signature
-            .outputs
-            .iter()
-            .try_for_each(|output| writable(&reader, output.datatype, &output.name))?;
+    // Refused before anything is run: what could not be answered.
+    for (place, binary) in asked.wanted(signature.outputs.len()) {
+        let output = &signature.outputs[place];
+        if !binary && matches!(output.datatype, Datatype::Fp16 | Datatype::Bf16) {
+            return Err(reader.invalid(&not_via_json(output.datatype, "output", &output.name)));
+        }
+    }
+    let left = binary.left();
+    if left > 0 {
+        return Err(reader.malformed(&format!(
+            "{left} bytes follow the JSON that no input's `binary_data_size` announces"
+        )));
     }
     reader.finish()?;
     Ok((Inputs::Tensors(inputs), asked))
 }
 
-fn id(reader: &mut Reader<'_>) -> Result<String, Fault> {
+/// The parameters of the request: those that mean something here.
+fn parameters(reader: &mut Reader<'_>, asked: &mut Asked) -> Result<(), Fault> {
+    reader.object(|reader, key| {
+        match key.as_ref() {
+            "binary_data_output" => asked.binary = reader.truth()?,
+            // Microseconds; none and 0 leave it to the version.
+            "timeout" => {
+                let micros = whole(reader, "timeout")?;
+                asked.urgency.timeout = (micros > 0).then(|| Duration::from_micros(micros));
+            }
+            "priority" => asked.urgency.priority = whole(reader, "priority")?,
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })
+}
+
+/// A whole number, also as a text: some clients write all parameters as texts.
+fn whole(reader: &mut Reader<'_>, name: &str) -> Result<u64, Fault> {
+    let number = match reader.peek() {
+        Some(b'"') => reader.string()?.parse(),
+        _ => reader.number()?.text.parse(),
+    };
+    number.map_err(|_| reader.malformed(&format!("`{name}` is a whole number from 0 to 2^64 - 1")))
+}
+
+/// The caller's own name for its request.
+pub(super) fn id(reader: &mut Reader<'_>) -> Result<String, Fault> {
     let id = reader.string()?;
     if id.chars().nth(MAX_ID_CHARS).is_some() {
         return Err(reader.malformed("`id` is longer than 1024 characters"));
@@ -75,6 +147,7 @@ fn id(reader: &mut Reader<'_>) -> Result<String, Fault> {
 
 fn tensors(
     reader: &mut Reader<'_>,
+    binary: &mut Binary<'_>,
     signature: &Signature,
     max_rows: u32,
 ) -> Result<Vec<NamedTensor>, Fault> {
@@ -84,7 +157,7 @@ fn tensors(
         if index > signature.inputs.len() {
             return Err(reader.invalid("there are more inputs than the model has"));
         }
-        tensors.push(tensor(reader, signature, max_rows)?);
+        tensors.push(tensor(reader, binary, signature, max_rows)?);
         Ok(())
     })?;
     Ok(tensors)
@@ -97,6 +170,8 @@ struct Fields<'a> {
     datatype: Option<Datatype>,
     shape: Option<Vec<u32>>,
     data: Option<Data>,
+    /// Bytes that it has behind the JSON.
+    binary_size: Option<u64>,
 }
 
 enum Data {
@@ -107,6 +182,7 @@ enum Data {
 
 fn tensor(
     reader: &mut Reader<'_>,
+    binary: &mut Binary<'_>,
     signature: &Signature,
     max_rows: u32,
 ) -> Result<NamedTensor, Fault> {
@@ -116,6 +192,7 @@ fn tensor(
             "name" => fields.name = Some(reader.string()?),
             "datatype" => fields.datatype = Some(datatype(reader)?),
             "shape" => fields.shape = Some(shape(reader)?),
+            "parameters" => fields.binary_size = binary_size(reader)?,
             "data" => {
                 few_rows(reader, &fields, signature, max_rows)?;
                 fields.data = Some(if fields.datatype.is_some() && fields.name.is_some() {
@@ -130,21 +207,32 @@ fn tensor(
         }
         Ok(())
     })?;
-    let missing =
+    let lacks =
         |reader: &Reader<'_>, field: &str| reader.malformed(&format!("a tensor lacks `{field}`"));
     if fields.name.is_none() {
-        return Err(missing(reader, "name"));
+        return Err(lacks(reader, "name"));
     }
-    if fields.datatype.is_none() {
-        return Err(missing(reader, "datatype"));
-    }
-    let read = match fields.data.take() {
-        None => {
-            let hint = "`data` (binary tensors, as `binary_data_size` announces them, are not supported yet)";
-            return Err(reader.malformed(&format!("a tensor lacks {hint}")));
+    let Some(datatype) = fields.datatype else {
+        return Err(lacks(reader, "datatype"));
+    };
+    let read = match (fields.data.take(), fields.binary_size) {
+        (None, None) => return Err(lacks(reader, "data` or the parameter `binary_data_size")),
+        (Some(_), Some(_)) => {
+            return Err(reader.malformed("a tensor has `data` or `binary_data_size`, not both"));
         }
-        Some(Data::Read(read)) => read,
-        Some(Data::At(mark)) => reader.again(mark, "data", |reader| data(reader, &fields))?,
+        (None, Some(bytes)) => {
+            few_rows(reader, &fields, signature, max_rows)?;
+            let name = fields.name.as_deref().unwrap_or_default();
+            let bytes = binary
+                .take(bytes)
+                .map_err(|fault| reader.malformed(&of_input(name, &fault)))?;
+            let read = raw::read(datatype, bytes);
+            Nested::flat(read.map_err(|fault| reader.invalid(&of_input(name, &fault)))?)
+        }
+        (Some(Data::Read(read)), None) => read,
+        (Some(Data::At(mark)), None) => {
+            reader.again(mark, "data", |reader| data(reader, &fields))?
+        }
     };
     let Fields {
         name: Some(name),
@@ -152,7 +240,7 @@ fn tensor(
         ..
     } = fields
     else {
-        return Err(missing(reader, "shape"));
+        return Err(lacks(reader, "shape"));
     };
     if read.lengths.len() > 1 && !same_lengths(&read.lengths, &shape) {
         let nested = format!(
@@ -163,11 +251,34 @@ fn tensor(
         return Err(reader.invalid(&nested));
     }
     let tensor = Tensor::new(shape, read.elements)
-        .map_err(|fault| reader.invalid(&format!("input `{}`: {fault}", shown(&name))))?;
+        .map_err(|fault| reader.invalid(&of_input(&name, &fault.to_string())))?;
     Ok(NamedTensor {
         name: name.into_owned(),
         tensor,
     })
+}
+
+fn of_input(name: &str, fault: &str) -> String {
+    format!("input `{}`: {fault}", shown(name))
+}
+
+/// What the parameters of a tensor say of where its data stand.
+fn binary_size(reader: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
+    let mut size = None;
+    reader.object(|reader, key| {
+        match key.as_ref() {
+            "binary_data_size" => size = Some(whole(reader, "binary_data_size")?),
+            "shared_memory_region" => return Err(shared_memory(reader)),
+            _ => reader.skip()?,
+        }
+        Ok(())
+    })?;
+    Ok(size)
+}
+
+/// Passed over, it would leave the caller with whatever its memory held before.
+fn shared_memory(reader: &Reader<'_>) -> Fault {
+    reader.invalid("shared memory is not supported: send and take tensors in the bodies")
 }
 
 /// Refuses a stated shape of too many rows before its data are read.
@@ -244,13 +355,15 @@ fn data(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Result<Nested, Fault> {
 }
 
 /// Which outputs the caller wants; `None` for an empty list, which means all.
-fn outputs(reader: &mut Reader<'_>, signature: &Signature) -> Result<Option<Vec<usize>>, Fault> {
-    let mut wanted: Vec<usize> = Vec::new();
+fn outputs(reader: &mut Reader<'_>, signature: &Signature) -> Result<Option<Vec<Wanted>>, Fault> {
+    let mut wanted: Vec<Wanted> = Vec::new();
     reader.array(|reader, _| {
         let mut name = None;
+        let mut binary = None;
         reader.object(|reader, key| {
             match key.as_ref() {
                 "name" => name = Some(reader.string()?),
+                "parameters" => binary = output_binary(reader)?,
                 _ => reader.skip()?,
             }
             Ok(())
@@ -272,31 +385,26 @@ fn outputs(reader: &mut Reader<'_>, signature: &Signature) -> Result<Option<Vec<
                 shown(&name)
             )));
         };
-        if wanted.contains(&place) {
+        if wanted.iter().any(|wanted| wanted.place == place) {
             return Err(reader.invalid(&format!("output `{name}` stands twice")));
         }
-        writable(reader, signature.outputs[place].datatype, &name)?;
-        wanted.push(place);
+        wanted.push(Wanted { place, binary });
         Ok(())
     })?;
-    if wanted.is_empty() {
-        signature
-            .outputs
-            .iter()
-            .try_for_each(|output| writable(reader, output.datatype, &output.name))?;
-        return Ok(None);
-    }
-    Ok(Some(wanted))
+    Ok((!wanted.is_empty()).then_some(wanted))
 }
 
-/// Refuses, before anything is run, what could not be answered.
-fn writable(reader: &Reader<'_>, datatype: Datatype, name: &str) -> Result<(), Fault> {
-    match datatype {
-        Datatype::Fp16 | Datatype::Bf16 => {
-            Err(reader.invalid(&not_via_json(datatype, "output", name)))
+fn output_binary(reader: &mut Reader<'_>) -> Result<Option<bool>, Fault> {
+    let mut binary = None;
+    reader.object(|reader, key| {
+        match key.as_ref() {
+            "binary_data" => binary = Some(reader.truth()?),
+            "shared_memory_region" => return Err(shared_memory(reader)),
+            _ => reader.skip()?,
         }
-        _ => Ok(()),
-    }
+        Ok(())
+    })?;
+    Ok(binary)
 }
 
 /// A phrase that clients of Triton know.

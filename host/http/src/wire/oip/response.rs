@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use super::Asked;
 use crate::wire::json::write::{Bytes, Flat, has_non_finite, is_text};
+use crate::wire::raw;
+use crate::wire::written::{Content, Written};
 
 /// An inference response.
 #[derive(Serialize)]
-pub(crate) struct Response<'a> {
+struct Response<'a> {
     model_name: &'a str,
     model_version: &'a str,
     id: &'a str,
@@ -23,7 +25,8 @@ struct Output<'a> {
     shape: &'a [u32],
     #[serde(skip_serializing_if = "Parameters::is_empty")]
     parameters: Parameters,
-    data: Flat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Flat<'a>>,
 }
 
 /// What a reader has to know about the data.
@@ -35,36 +38,62 @@ struct Parameters {
     /// The byte strings are not UTF-8 and stand in Base64.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     base64: bool,
+    /// So many raw bytes stand behind the JSON, instead of data in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary_data_size: Option<usize>,
 }
 
 impl Parameters {
     fn is_empty(&self) -> bool {
-        !self.non_finite && !self.base64
+        !self.non_finite && !self.base64 && self.binary_data_size.is_none()
     }
 }
 
-/// The response to a request that asked so; `request_id` stands in for an id that the caller did not give.
-pub(crate) fn response<'a>(
-    answer: &'a Answer,
-    asked: &'a Asked,
-    request_id: &'a str,
-) -> Response<'a> {
+/// Writes the response to a request that asked so, as a body or as an event, which has no raw bytes; `request_id` stands in
+/// for an id that the caller did not give.
+///
+/// # Errors
+/// Those of [`Written::json`].
+pub(crate) fn write(
+    answer: &Answer,
+    asked: &Asked,
+    request_id: &str,
+    is_event: bool,
+) -> serde_json::Result<Written> {
     let target = &answer.target;
-    let all = || (0..answer.outputs.len()).collect();
-    let wanted: Vec<usize> = asked.outputs.clone().unwrap_or_else(all);
+    let wanted = asked.wanted(answer.outputs.len());
+    let mut tail = Vec::new();
     let outputs = wanted
         .into_iter()
-        .filter_map(|place| {
+        .filter_map(|(place, is_binary)| {
             let declared = target.signature.outputs.get(place)?;
-            Some(output(&declared.name, answer.outputs.get(place)?))
+            let tensor = answer.outputs.get(place)?;
+            Some(if is_binary {
+                tail.push(tensor.elements());
+                binary(&declared.name, tensor)
+            } else {
+                output(&declared.name, tensor)
+            })
         })
         .collect();
-    Response {
+    let response = Response {
         model_name: target.model.as_str(),
         model_version: target.version.as_str(),
         id: asked.id.as_deref().unwrap_or(request_id),
         outputs,
+    };
+    if is_event {
+        return Written::event(&response);
     }
+    let mut written = Written::json(&response)?;
+    if !tail.is_empty() {
+        let json_bytes = written.bytes.len();
+        written.content = Content::Binary { json_bytes };
+        for elements in tail {
+            raw::write(elements, &mut written.bytes);
+        }
+    }
+    Ok(written)
 }
 
 fn output<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
@@ -77,8 +106,26 @@ fn output<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
         parameters: Parameters {
             non_finite: has_non_finite(elements),
             base64,
+            binary_data_size: None,
         },
-        data: Flat::all(elements, if base64 { Bytes::Base64 } else { Bytes::Text }),
+        data: Some(Flat::all(
+            elements,
+            if base64 { Bytes::Base64 } else { Bytes::Text },
+        )),
+    }
+}
+
+/// An output whose raw bytes stand behind the JSON.
+fn binary<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
+    Output {
+        name,
+        datatype: tensor.datatype().as_str(),
+        shape: tensor.shape(),
+        parameters: Parameters {
+            binary_data_size: Some(tensor.elements().byte_len()),
+            ..Parameters::default()
+        },
+        data: None,
     }
 }
 

@@ -5,6 +5,8 @@ use foretell_types::record::Value;
 use foretell_types::signature::{Bounds, Column as Feature, Domain, Promises};
 use foretell_types::tensor::Blobs;
 
+use foretell_types::Tensor;
+
 use super::*;
 
 const MAX_ROWS: u32 = 20;

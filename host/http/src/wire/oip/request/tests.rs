@@ -12,7 +12,7 @@ use crate::wire::oip::response::written;
 const MAX_ROWS: u32 = 100;
 
 fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked), Fault> {
-    super::read(body, signature, MAX_ROWS)
+    super::read(body, None, signature, MAX_ROWS)
 }
 
 fn signature(datatype: Datatype) -> Signature {
@@ -87,7 +87,21 @@ fn what_other_servers_understand_is_passed_over() {
         asked,
         Asked {
             id: Some("a b".into()),
-            outputs: Some(vec![1, 0])
+            outputs: Some(vec![
+                Wanted {
+                    place: 1,
+                    binary: Some(true)
+                },
+                Wanted {
+                    place: 0,
+                    binary: None
+                }
+            ]),
+            binary: true,
+            urgency: Urgency {
+                timeout: Some(Duration::from_micros(5)),
+                priority: 2
+            }
         }
     );
     let all = body.replace(
@@ -130,7 +144,7 @@ fn what_is_no_request_is_refused_with_its_place() {
         (
             x(r#""shape":[1]"#),
             ErrorKind::Malformed,
-            "lacks `data` (binary tensors",
+            "lacks `data` or the parameter `binary_data_size`",
         ),
         (
             x(r#""shape":[1],"data":1"#),

@@ -1,0 +1,75 @@
+//! The statistics extension.
+
+use foretell_predict::manage::VersionCounts;
+use foretell_predict::statistics::Timed;
+use serde::Serialize;
+
+/// `GET /v2/models/{m}/stats`.
+#[derive(Serialize)]
+pub(crate) struct Statistics<'a> {
+    model_stats: Vec<Model<'a>>,
+}
+
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    version: &'a str,
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    inference_stats: Inference,
+    /// Predictions are run one by one.
+    batch_stats: [(); 0],
+}
+
+#[derive(Serialize)]
+struct Inference {
+    success: Duration,
+    fail: Duration,
+    queue: Duration,
+    compute_input: Duration,
+    compute_infer: Duration,
+    compute_output: Duration,
+    cache_hit: Duration,
+    cache_miss: Duration,
+}
+
+#[derive(Serialize)]
+struct Duration {
+    count: u64,
+    ns: u64,
+}
+
+impl From<Timed> for Duration {
+    fn from(Timed { count, ns }: Timed) -> Self {
+        Self { count, ns }
+    }
+}
+
+/// The counts of these versions.
+pub(crate) fn statistics(versions: &[VersionCounts]) -> Statistics<'_> {
+    let models = versions.iter().map(|version| {
+        let counts = &version.counts;
+        Model {
+            name: version.model.as_str(),
+            version: version.version.as_str(),
+            last_inference: counts.last_inference,
+            inference_count: counts.inference_count,
+            execution_count: counts.execution_count,
+            inference_stats: Inference {
+                success: counts.success.into(),
+                fail: counts.fail.into(),
+                queue: counts.queue.into(),
+                compute_input: counts.compute_input.into(),
+                compute_infer: counts.compute_infer.into(),
+                compute_output: counts.compute_output.into(),
+                cache_hit: counts.cache_hit.into(),
+                cache_miss: counts.cache_miss.into(),
+            },
+            batch_stats: [],
+        }
+    });
+    Statistics {
+        model_stats: models.collect(),
+    }
+}
