@@ -1,6 +1,7 @@
 //! What operators and authors are promised of the program itself: signals, exit codes, crashes, the command line.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod clients;
 mod command_line;
 mod crash;
 mod database;

@@ -44,6 +44,27 @@ pub fn plugin(name: &str) -> Vec<u8> {
     fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
+/// The programs of a virtual environment of Python with exactly what a file of requirements lists, by its path in the
+/// repository.
+pub fn python(requirements: &str) -> PathBuf {
+    let name = Path::new(requirements).file_stem().expect("a file's name");
+    let name = name.to_str().expect("UTF-8");
+    let folder = profile_folder().join("foretell-tests").join(name);
+    let python = once(name, &[requirements], || {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).expect("the target folder can be written");
+        }
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        let mut pip = Command::new(folder.join("bin/pip"));
+        // What is listed was resolved when it was written down.
+        pip.args(["install", "--quiet", "--no-deps", "--requirement"]);
+        run(pip.arg(root().join(requirements)));
+        folder.join("bin/python")
+    });
+    let programs = python.parent().expect("a program lies in a folder");
+    programs.to_owned()
+}
+
 /// What a user has set for servers and clients of theirs must not reach those of the tests; nor must what cargo sets for
 /// what it runs reach a toolchain that is not cargo's.
 pub fn own_environment(command: &mut Command) -> &mut Command {
