@@ -22,11 +22,12 @@ pub mod threads;
 pub mod wire;
 
 pub use config::Config;
+pub use foretell_http::Listeners;
 
 use folder::DataFolder;
 use wire::House;
 
-/// Serves on `listener` until `shutdown` completes, then lets requests under way end within the drain grace.
+/// Serves on the listeners, a [`std::net::TcpListener`] for HTTP alone, until `shutdown` completes, then lets requests under way end within the drain grace.
 ///
 /// The data folder is made where it is missing and locked against a second server. Nobody is told the key of a first
 /// start: set [`config::Security::admin_key`].
@@ -35,12 +36,12 @@ use wire::House;
 /// If the data folder, the store or the engine cannot be opened, or the listener breaks.
 pub async fn run(
     config: Config,
-    listener: std::net::TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let folder = DataFolder::open(&config.server.data_dir)?;
     let house = House::open(config, folder).await?;
-    house.serve(listener, shutdown).await?;
+    house.serve(listeners, shutdown).await?;
     Ok(())
 }
 

@@ -2,14 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_engine::config::LaneConfig;
 use foretell_engine::{Engine, EngineConfig, EngineError};
-use foretell_http::{App, HttpConfig};
+use foretell_http::{App, HttpConfig, Listeners};
 use foretell_predict::health::{CachedAnswers, Check, Database, Health, StoredModels};
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{ManagerParts, OperatorKey};
@@ -150,13 +149,13 @@ impl House {
     /// Serves until `shutdown` completes, and drains. Guests that have not ended by then are ended.
     ///
     /// # Errors
-    /// If the listener cannot be used.
+    /// If a listener cannot be used.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let served = foretell_http::serve(listener, self.app, self.http, shutdown).await;
+        let served = foretell_http::serve(listeners, self.app, self.http, shutdown).await;
         self.engine.stop();
         let summary = served?;
         tracing::info!(

@@ -1,6 +1,6 @@
 """What every script here needs: the server under test, and checks that say what differs.
 
-The environment names the server (FORETELL_URL), a key of the tenant with the scopes `infer` and `models` (FORETELL_KEY), and
+The environment names the server (FORETELL_URL, FORETELL_GRPC), a key of the tenant with the scopes `infer` and `models` (FORETELL_KEY), and
 the plugin and artifact of the model `iris`, which is pushed already (FORETELL_PLUGIN, FORETELL_ARTIFACT).
 """
 
@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 URL = os.environ["FORETELL_URL"]
+# Its gRPC port.
+GRPC = os.environ["FORETELL_GRPC"]
 HOST = URL.removeprefix("http://")
 KEY = os.environ["FORETELL_KEY"]
-HEADERS = {"Authorization": f"Bearer {KEY}"}
+# In small letters, as metadata of gRPC has to be; HTTP does not mind.
+HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 def headers():

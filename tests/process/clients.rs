@@ -43,6 +43,7 @@ impl House {
             .arg(built::root().join("tests/clients").join(script))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("FORETELL_URL", self.server.url())
+            .env("FORETELL_GRPC", self.server.grpc())
             .env("FORETELL_KEY", self.tenant.key())
             .env("FORETELL_PLUGIN", built::plugin_file(&self.iris.plugin))
             .env("FORETELL_ARTIFACT", self.iris.folder.join("model.ftl"));
@@ -72,6 +73,21 @@ fn tritonclient_over_asynchronous_http_finds_all_that_it_asks_for() {
 #[test]
 fn the_rest_client_of_kserve_speaks_both_versions_with_us() {
     House::open().runs("kserve_rest.py");
+}
+
+#[test]
+fn tritonclient_over_grpc_finds_all_that_it_asks_for() {
+    House::open().runs("triton_grpc.py");
+}
+
+#[test]
+fn tritonclient_over_asynchronous_grpc_finds_all_that_it_asks_for() {
+    House::open().runs("triton_grpc_aio.py");
+}
+
+#[test]
+fn the_grpc_client_of_kserve_is_answered_in_the_way_that_it_reads() {
+    House::open().runs("kserve_grpc.py");
 }
 
 #[test]

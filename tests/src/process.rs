@@ -86,6 +86,13 @@ impl ServerProcess {
         process
     }
 
+    /// Where it listens for gRPC.
+    pub fn grpc(&self) -> String {
+        let said = self.said();
+        let (_, after) = said.split_once("(gRPC on ").expect("it serves gRPC");
+        after.split(')').next().unwrap_or_default().to_owned()
+    }
+
     /// Where it listens.
     pub fn url(&self) -> &str {
         &self.url

@@ -191,7 +191,7 @@ pub(crate) fn generated_id() -> RequestId {
 
 /// The key of `Authorization: Bearer KEY` or `X-API-Key: KEY`; the former wins. Any other scheme, and what is not visible
 /// ASCII, is no key.
-fn credentials(headers: &HeaderMap) -> Credentials {
+pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -205,7 +205,7 @@ fn credentials(headers: &HeaderMap) -> Credentials {
 
 /// What `Cache-Control` wants of the prediction cache: `no-store` is the stronger word, and what else may stand there has no
 /// effect.
-fn cache_use(headers: &HeaderMap) -> CacheUse {
+pub(crate) fn cache_use(headers: &HeaderMap) -> CacheUse {
     let says = |word: &str| {
         let values = headers.get_all(header::CACHE_CONTROL).iter();
         values

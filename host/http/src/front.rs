@@ -181,7 +181,7 @@ where
 
 /// Runs a future to its end or to its panic. It is lent: a future that is handed over is kept twice, before and after its
 /// first step.
-async fn caught<F: Future>(mut future: Pin<&mut F>) -> std::thread::Result<F::Output> {
+pub(crate) async fn caught<F: Future>(mut future: Pin<&mut F>) -> std::thread::Result<F::Output> {
     poll_fn(
         |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
@@ -193,7 +193,7 @@ async fn caught<F: Future>(mut future: Pin<&mut F>) -> std::thread::Result<F::Ou
     .await
 }
 
-fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
     let words = panic
         .downcast_ref::<&str>()
         .copied()

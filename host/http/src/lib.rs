@@ -1,4 +1,4 @@
-//! Foretell over HTTP: routes, bodies, and the accept loop under them. The only crate that names warp.
+//! Foretell over HTTP and gRPC: routes, bodies, and the accept loop under them. The only crate that names warp, hyper and tonic.
 //!
 //! A handler extracts, calls one use case of `foretell-predict`, and renders; it decides nothing about the business. The
 //! hazard that this crate exists to contain is the network: every byte that arrives is counted, timed and bounded here
@@ -6,6 +6,7 @@
 //!
 //! - [`mod@serve`] is the accept loop: limits of connections, timeouts, drain.
 //! - [`routes()`] is the whole API as one service; the accept loop runs it.
+//! - `grpc` is the same house by another door.
 //! - `wire` holds the JSON of each surface: `/v2` (Open Inference Protocol), `/v1` (KServe), `/api` (ours).
 //! - `reply` alone knows which status belongs to which kind of error.
 
@@ -21,6 +22,7 @@ mod extract;
 mod front;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod grpc;
 mod recover;
 mod reply;
 mod routes;
@@ -32,7 +34,7 @@ mod wire;
 pub use config::{HttpConfig, Network};
 pub use front::{Peer, Routes};
 pub use routes::routes;
-pub use serve::{Summary, serve};
+pub use serve::{Listeners, Summary, serve};
 
 /// What the handlers call: one for each server, cheap to clone.
 #[derive(Clone)]

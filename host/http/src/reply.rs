@@ -135,6 +135,43 @@ impl Failure {
     fn status(&self) -> StatusCode {
         self.finer_status.unwrap_or(status(self.kind))
     }
+
+    pub(crate) const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whether there is too much to do: such are counted, and not told one by one.
+    const fn is_shed(&self) -> bool {
+        matches!(self.kind, ErrorKind::Overloaded | ErrorKind::RateLimited)
+    }
+
+    /// When to come back, for a caller to whom it is said; whole seconds, and at least one.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        let status = self.status();
+        let is_said =
+            status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
+        is_said.then(|| {
+            let wait = self.retry_after.unwrap_or(RETRY_AFTER);
+            wait.as_secs_f64().ceil().max(1.0) as u64
+        })
+    }
+
+    /// Writes what the caller does not see to the log.
+    pub(crate) fn log(&self, request_id: &RequestId) {
+        let status = self.status();
+        // What an owner wants, and what this server leaves out, are no failures of it.
+        let is_meant =
+            self.kind == ErrorKind::ModelUnloaded || status == StatusCode::NOT_IMPLEMENTED;
+        if status.is_server_error() && !is_meant && !self.is_shed() {
+            let cause = self.cause.as_deref().unwrap_or(&self.message);
+            let (request_id, code) = (request_id.as_str(), self.kind.code());
+            tracing::warn!(request_id, code, cause, "request failed");
+        }
+    }
 }
 
 impl From<PredictError> for Failure {
@@ -148,18 +185,17 @@ impl From<PredictError> for Failure {
     }
 }
 
+/// Whether an error of this kind is none of its caller's.
+#[cfg(test)]
+pub(crate) fn is_fault_of_server(kind: ErrorKind) -> bool {
+    status(kind).is_server_error()
+}
+
 /// Renders a failure in the envelope of its surface, and logs what the caller does not see.
 pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     let (status, request_id) = (failure.status(), head.call.request_id.as_str());
     let (code, message) = (failure.kind.code(), failure.message.as_str());
-    let is_shed = matches!(failure.kind, ErrorKind::Overloaded | ErrorKind::RateLimited);
-    // What an owner wants, and what this server leaves out, are no failures of it.
-    let is_meant =
-        failure.kind == ErrorKind::ModelUnloaded || status == StatusCode::NOT_IMPLEMENTED;
-    if status.is_server_error() && !is_meant && !is_shed {
-        let cause = failure.cause.as_deref().unwrap_or(message);
-        tracing::warn!(request_id, code, cause, "request failed");
-    }
+    failure.log(&head.call.request_id);
     let mut response = match head.surface {
         Surface::Inference => json(
             status,
@@ -186,7 +222,7 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
             response
         }
     };
-    if is_shed {
+    if failure.is_shed() {
         response.extensions_mut().insert(Shed);
     }
     let headers = response.headers_mut();
@@ -196,14 +232,8 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE {
-        let seconds = failure
-            .retry_after
-            .unwrap_or(RETRY_AFTER)
-            .as_secs_f64()
-            .ceil()
-            .max(1.0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
+    if let Some(seconds) = failure.retry_after_seconds() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -353,7 +383,8 @@ pub(crate) async fn prediction(
     response
 }
 
-fn describe(headers: &mut HeaderMap, answer: &Answer) {
+/// What the headers of a prediction say of it.
+pub(crate) fn describe(headers: &mut HeaderMap, answer: &Answer) {
     let target = &answer.target;
     let cached = HeaderValue::from_static(answer.lookup.cached.as_str());
     headers.insert(X_CACHE, cached);

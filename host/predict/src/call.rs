@@ -1,5 +1,6 @@
 //! What a transport brings: who asks, for which model, and a body that is still unread.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 
@@ -143,7 +144,8 @@ impl From<Inputs> for Decoded {
     }
 }
 
-/// A request's body, still unread: the corridor says how long it may be and for which version it is decoded.
+/// A request's body, still unread: the corridor says when it is read and how long it may be, asks which model it is for, and says
+/// for which version it is decoded.
 pub trait Payload: Send {
     /// Reads the body, and returns its length in bytes.
     ///
@@ -153,6 +155,12 @@ pub trait Payload: Send {
         &mut self,
         limit_bytes: u64,
     ) -> impl Future<Output = Result<usize, PredictError>> + Send;
+
+    /// Which model is asked. Called after [`read`](Self::read): some transports say it in the body.
+    ///
+    /// # Errors
+    /// `NotFound` for a name that no model can have.
+    fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError>;
 
     /// Turns what was read into inputs for this version. Called where long work harms nobody.
     ///

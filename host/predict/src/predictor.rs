@@ -60,7 +60,6 @@ impl Predictor {
     pub async fn predict(
         &self,
         call: &Call,
-        model: &ModelRef,
         mut payload: impl Payload,
     ) -> Result<Answer, PredictError> {
         let caller = self.identity.caller(call, &[Scope::Infer]).await?;
@@ -72,7 +71,8 @@ impl Predictor {
             }
         })?;
         let body_bytes = payload.read(self.max_body_bytes).await?;
-        let target = resolve::resolve(&self.registry, &admitted.caller.tenant, model).await?;
+        let tenant = &admitted.caller.tenant;
+        let target = resolve::resolve(&self.registry, tenant, &*payload.model()?).await?;
         resolve::is_loaded(&target)?;
         let mut watch = Watch::start(&target);
         let cache = self.cache.as_deref();
@@ -121,6 +121,11 @@ impl Predictor {
         let target = self.target(call, model).await?;
         resolve::is_loaded(&target)?;
         Ok(target)
+    }
+
+    /// Bytes of a prediction's body, at most.
+    pub const fn max_body_bytes(&self) -> u64 {
+        self.max_body_bytes
     }
 
     /// Predictions under way.

@@ -7,6 +7,8 @@ use clap::Args;
 use super::config::Source;
 use super::exit::{Exit, Failure};
 use super::{Context, output};
+use crate::Listeners;
+use crate::config::Server;
 use crate::config::{Config, Loaded};
 use crate::folder::{DataFolder, FolderError};
 use crate::lock::LockError;
@@ -44,20 +46,37 @@ impl Serve {
         // The folder before the port: whoever starts a second server should learn about the first one.
         let folder =
             DataFolder::open(&config.server.data_dir).map_err(|error| folder_failure(&error))?;
-        let listener = bind(config.server.listen)?;
+        let Server {
+            listen,
+            grpc_listen,
+            ..
+        } = config.server;
+        let listeners = Listeners {
+            http: bind(listen, "--listen")?,
+            grpc: match grpc_listen.address(listen) {
+                Some(address) => Some(bind(address, "server.grpc_listen")?),
+                None => None,
+            },
+        };
         threads::runtime()
             .map_err(|error| Failure::new(Exit::Os, format_args!("async runtime: {error}")))?
-            .block_on(serve(config, folder, listener))
+            .block_on(serve(config, folder, listeners))
     }
 }
 
-async fn serve(config: Config, folder: DataFolder, listener: TcpListener) -> Result<(), Failure> {
+async fn serve(config: Config, folder: DataFolder, listeners: Listeners) -> Result<(), Failure> {
     // Before anything slow: a signal during the start must stop it cleanly, too.
     let shutdown = shutdown::on_signal()
         .map_err(|error| Failure::new(Exit::Os, format_args!("signal handlers: {error}")))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::io("the listener", &error))?;
+    let address_of = |listener: &TcpListener| {
+        let address = listener.local_addr();
+        address.map_err(|error| Failure::io("the listener", &error))
+    };
+    let address = address_of(&listeners.http)?;
+    let grpc = match &listeners.grpc {
+        Some(listener) => format!(" (gRPC on {})", address_of(listener)?),
+        None => String::new(),
+    };
     let data_dir = folder.path().display().to_string();
     let mut house = House::open(config, folder)
         .await
@@ -69,14 +88,14 @@ async fn serve(config: Config, folder: DataFolder, listener: TcpListener) -> Res
              next: export FORETELL_KEY={secret}; foretell --url http://{address} tenant create NAME"
         ));
     }
-    output::note(format_args!("listening on http://{address}"));
+    output::note(format_args!("listening on http://{address}{grpc}"));
     house
-        .serve(listener, shutdown)
+        .serve(listeners, shutdown)
         .await
         .map_err(|error| Failure::io("the listener", &error))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         use std::io::ErrorKind;
         let exit = match error.kind() {
@@ -86,7 +105,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         };
         Failure::new(
             exit,
-            format_args!("cannot listen on {address}: {error}; choose another with --listen"),
+            format_args!("cannot listen on {address}: {error}; choose another with {setting}"),
         )
     })
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::layers::{Key, Layers};
-use super::units::{AdminKey, ByteSize, CacheBackend, DatabaseUrl, LogFormat, LogLevel, Networks};
+use super::units::{
+    AdminKey, ByteSize, CacheBackend, DatabaseUrl, GrpcListen, LogFormat, LogLevel, Networks,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -15,6 +17,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct Server {
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// Where it listens for gRPC.
+    pub grpc_listen: GrpcListen,
     /// Where everything lies that must survive.
     pub data_dir: PathBuf,
     /// From the first byte of a request's head to its last.
@@ -39,6 +43,11 @@ impl Server {
             listen: layers.take(
                 Key::new("server.listen", "Where the server listens.").short(&["FORETELL_LISTEN"]),
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 5000)),
+            ),
+            grpc_listen: layers.take(
+                Key::new("server.grpc_listen", "Where the server listens for gRPC.")
+                    .short(&["FORETELL_GRPC_LISTEN"]),
+                GrpcListen::Next,
             ),
             data_dir: layers.take(
                 Key::new(

@@ -144,6 +144,56 @@ impl Setting for bool {
     }
 }
 
+/// Where gRPC is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrpcListen {
+    /// Beside HTTP, on the next port; on any free one, where HTTP is on any.
+    Next,
+    /// Nowhere.
+    Off,
+    /// On an address of its own.
+    At(SocketAddr),
+}
+
+impl GrpcListen {
+    /// The address, for a server that listens for HTTP on this one.
+    pub fn address(self, mut http: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Off => None,
+            Self::At(address) => Some(address),
+            Self::Next => {
+                let next = match http.port() {
+                    0 => 0,
+                    port => port.checked_add(1).unwrap_or(0),
+                };
+                http.set_port(next);
+                Some(http)
+            }
+        }
+    }
+}
+
+impl Setting for GrpcListen {
+    const RULE: &'static str =
+        "an address and a port, next (the one after server.listen's), or off";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "next" => Ok(Self::Next),
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| String::new()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Next => "next".to_owned(),
+            Self::Off => "off".to_owned(),
+            Self::At(address) => address.to_string(),
+        }
+    }
+}
+
 /// Where the prediction cache keeps its answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheBackend {

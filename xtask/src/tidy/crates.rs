@@ -82,6 +82,8 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("warp", &["foretell-http"]),
     ("hyper", &["foretell-http"]),
     ("hyper-util", &["foretell-http"]),
+    ("tonic", &["foretell-http"]),
+    ("prost", &["foretell-http"]),
     ("multer", &["foretell-http"]),
     ("clap", &["foretell"]),
     ("reqwest", &["foretell", "foretell-tests"]),

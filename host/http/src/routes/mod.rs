@@ -23,6 +23,9 @@ use http::Method;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
+// What gRPC asks in its own words.
+pub(crate) use self::oip::described;
+pub(crate) use self::repository::publish;
 use crate::extract::{Head, Request};
 use crate::front::{Routes, Template};
 use crate::reply::{self, Failure, Response};
@@ -91,7 +94,7 @@ fn get_only(request: &Request) -> Result<(), Failure> {
 
 /// Runs an act to its end although its caller may hang up: hyper drops a handler whose connection is gone, and half an act
 /// is what nobody asked for. A panic goes on in the handler.
-async fn to_the_end<T: Send + 'static>(
+pub(crate) async fn to_the_end<T: Send + 'static>(
     act: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::spawn(act).await {

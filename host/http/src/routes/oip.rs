@@ -144,7 +144,7 @@ fn reference(head: &Head, model: &Segment, version: Option<&Segment>) -> Result<
 }
 
 /// The model, and that version of it which a call would go to.
-async fn described(
+pub(crate) async fn described(
     app: &App,
     call: &Call,
     wanted: &ModelRef,

@@ -151,50 +151,50 @@ pub(crate) async fn answer(app: &App, asked: Asked, request: Request) -> Respons
         }
         let model = asked.reference(&head)?;
         match asked.protocol {
-            Protocol::Records => records(app, request, &model).await,
-            Protocol::V1 => v1(app, request, &model).await,
-            Protocol::V2 => v2(app, request, &model, false).await,
-            Protocol::V2Stream => v2(app, request, &model, true).await,
-            Protocol::Generate => generate(app, request, &model, false).await,
-            Protocol::GenerateStream => generate(app, request, &model, true).await,
+            Protocol::Records => records(app, request, model).await,
+            Protocol::V1 => v1(app, request, model).await,
+            Protocol::V2 => v2(app, request, model, false).await,
+            Protocol::V2Stream => v2(app, request, model, true).await,
+            Protocol::Generate => generate(app, request, model, false).await,
+            Protocol::GenerateStream => generate(app, request, model, true).await,
         }
     })
     .await
 }
 
-async fn records(app: &App, request: Request, model: &ModelRef) -> Handled {
+async fn records(app: &App, request: Request, model: ModelRef) -> Handled {
     let head = Arc::clone(&request.head);
     let mut form = api::Form::One;
-    let body = PredictionBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, model, |body, target| {
         let body = json_alone(body)?;
         let (inputs, found) = api::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
         Ok(inputs.into())
     });
-    let answer = app.predictor.predict(&head.call, model, body).await?;
+    let answer = app.predictor.predict(&head.call, body).await?;
     let request_id = head.call.request_id.as_str();
     let write = || Written::json(&api::prediction(&answer, form, request_id));
     Ok(reply::prediction(&head, &answer, write).await)
 }
 
-async fn v1(app: &App, request: Request, model: &ModelRef) -> Handled {
+async fn v1(app: &App, request: Request, model: ModelRef) -> Handled {
     let head = Arc::clone(&request.head);
     let mut form = kserve::Form::Columns;
-    let body = PredictionBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, model, |body, target| {
         let body = json_alone(body)?;
         let (inputs, found) = kserve::read(body, &target.signature, target.runtime.max_rows)?;
         form = found;
         Ok(inputs.into())
     });
-    let answer = app.predictor.predict(&head.call, model, body).await?;
+    let answer = app.predictor.predict(&head.call, body).await?;
     let write = || Written::json(&kserve::prediction(&answer, form));
     Ok(reply::prediction(&head, &answer, write).await)
 }
 
-async fn v2(app: &App, request: Request, model: &ModelRef, is_stream: bool) -> Handled {
+async fn v2(app: &App, request: Request, model: ModelRef, is_stream: bool) -> Handled {
     let head = Arc::clone(&request.head);
     let mut asked = oip::Asked::default();
-    let body = PredictionBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, model, |body, target| {
         let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
         let (inputs, found) = match body {
             Pieces::Json { json, tail } => oip::read(json, tail, signature, max_rows)?,
@@ -210,23 +210,23 @@ async fn v2(app: &App, request: Request, model: &ModelRef, is_stream: bool) -> H
             urgency: asked.urgency,
         })
     });
-    let answer = app.predictor.predict(&head.call, model, body).await?;
+    let answer = app.predictor.predict(&head.call, body).await?;
     let request_id = head.call.request_id.as_str();
     let write = || oip::write(&answer, &asked, request_id, is_stream);
     Ok(reply::prediction(&head, &answer, write).await)
 }
 
-async fn generate(app: &App, request: Request, model: &ModelRef, is_stream: bool) -> Handled {
+async fn generate(app: &App, request: Request, model: ModelRef, is_stream: bool) -> Handled {
     let head = Arc::clone(&request.head);
     let mut asked = oip::Generate::default();
-    let body = PredictionBody::new(request, |body, target| {
+    let body = PredictionBody::new(request, model, |body, target| {
         let body = json_alone(body)?;
         let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
         let (inputs, found) = oip::read_generate(body, signature, max_rows)?;
         asked = found;
         Ok(inputs.into())
     });
-    let answer = app.predictor.predict(&head.call, model, body).await?;
+    let answer = app.predictor.predict(&head.call, body).await?;
     let body = oip::generated(&answer, &asked, head.call.request_id.as_str());
     let write = || match is_stream {
         true => Written::event(&body),

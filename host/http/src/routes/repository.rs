@@ -95,7 +95,7 @@ async fn load_or_publish(app: App, mut request: Request, model: Segment) -> Hand
 }
 
 /// Makes the files a version, and has calls go to it: who loads a model so has no other means to say it.
-async fn publish(
+pub(crate) async fn publish(
     app: &App,
     call: &foretell_predict::Call,
     upload: UnnamedUpload,
@@ -105,7 +105,7 @@ async fn publish(
     let mut upload = upload.named(&version)?;
     for (name, bytes) in parts {
         let mut part = upload.part(name).await?;
-        part.write(Bytes::from(bytes)).await?;
+        part.write(bytes).await?;
         upload.finish_part(part).await?;
     }
     let published = app.manager.publish(call, upload).await?;

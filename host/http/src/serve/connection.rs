@@ -23,29 +23,48 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::bare;
 use super::pace::Pace;
+use super::{Speaks, bare, is_set};
 use crate::{HttpConfig, Peer, Routes, extract, reply};
 
 /// How long a caller may go on sending what nobody reads, so that it finds the answer that came before.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Bytes of a body that may be left unread without ending the connection: it has come with its head, and hyper passes over
 /// it.
 const SMALL_BODY_BYTES: u64 = 4 << 10;
 
-/// What all connections share.
-pub(super) struct Shared {
+/// Requests over HTTP/1.1: what all connections share.
+pub(super) struct Requests {
     pub(super) routes: Routes,
     pub(super) config: HttpConfig,
     pub(super) requests: AtomicU64,
 }
 
-/// Serves one connection until either side ends it, it is too slow, or `ending` says that the server stops.
-pub(super) async fn run(
+impl Speaks for Requests {
+    fn turn_away(&self, stream: &TcpStream) {
+        // As much as fits the empty send buffer of a new socket, which is all of it; nobody waits for more.
+        let _told = stream.try_write(reply::full(&extract::generated_id()).as_bytes());
+    }
+
+    fn run(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        ending: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        run(stream, peer, self, ending)
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+async fn run(
     stream: TcpStream,
     peer: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Requests>,
     mut ending: watch::Receiver<bool>,
 ) {
     let config = &shared.config;
@@ -86,10 +105,7 @@ pub(super) async fn run(
         .serve_connection(io, service);
 
     let mut alarm = pin!(sleep_until(pace.next_look(Instant::now())));
-    let mut stopping = pin!(async move {
-        // The sender lives as long as the server; if it is gone, so is the server.
-        let _gone = ending.wait_for(|ending| *ending).await;
-    });
+    let mut stopping = pin!(is_set(&mut ending));
     let mut told = false;
     let end = poll_fn(|cx| {
         if !told && stopping.as_mut().poll(cx).is_ready() {
@@ -160,7 +176,7 @@ fn refuse(stream: &TcpStream, status: StatusCode) {
 
 /// Ends a connection so that the caller gets to read the answer: a socket that is closed with unread bytes is reset by the
 /// kernel, and the reset overtakes what was sent. Whoever is refused in the middle of its body would never know why.
-async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_err() {
         return;
     }

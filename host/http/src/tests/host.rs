@@ -27,7 +27,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::{App, HttpConfig, Summary, serve};
+use crate::grpc::Service;
+use crate::{App, HttpConfig, Listeners, Summary, serve};
 
 /// The operator's key of every test server.
 pub(super) const OPERATOR: &str = "operator-key-of-the-tests";
@@ -49,6 +50,8 @@ pub(super) mod age {
 /// A server under test.
 pub(super) struct Host {
     pub(super) address: SocketAddr,
+    pub(super) grpc_address: SocketAddr,
+    pub(super) calls: Service,
     pub(super) gate: Arc<Gate>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<std::io::Result<Summary>>,
@@ -105,11 +108,20 @@ impl Host {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, app, config, async move {
+        let (calls, _) = Service::new(app.clone(), &config).unwrap();
+        let grpc = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let grpc_address = grpc.local_addr().unwrap();
+        let listeners = Listeners {
+            http: listener,
+            grpc: Some(grpc),
+        };
+        let server = tokio::spawn(serve(listeners, app, config, async move {
             let _stopped = stopped.await;
         }));
         Self {
             address,
+            grpc_address,
+            calls,
             gate,
             stop: Some(stop),
             server,
@@ -345,6 +357,15 @@ impl Compiler for Believer {
                 doc: "x".repeat(16 << 20),
                 ..matrix()
             },
+            // A model that returns what it gets, of the datatype that it names.
+            [b'e', b'c', b'h', b'o', b' ', datatype @ ..] => {
+                let name = std::str::from_utf8(datatype).unwrap();
+                let datatype = Datatype::parse(name).unwrap();
+                let mut echo = matrix();
+                (echo.inputs[0].datatype, echo.outputs[0].datatype) = (datatype, datatype);
+                (echo.inputs[0].shape, echo.outputs[0].shape) = (vec![-1, 3], vec![-1, 3]);
+                echo
+            }
             [b's', ..] => Signature {
                 promises: Promises {
                     deterministic: true,
@@ -441,7 +462,8 @@ impl Runner for Functions {
     async fn run(&self, call: RunCall) -> RunOutcome {
         let input = &call.inputs.inputs()[0];
         let result = match input.elements() {
-            Elements::Fp64(features) => self.people(features).await,
+            // What is echoed has three columns.
+            Elements::Fp64(features) if input.shape()[1] == 2 => self.people(features).await,
             _ => Ok(vec![input.clone()]),
         };
         let usage = Usage {

@@ -3,9 +3,12 @@
 mod api;
 mod binary;
 mod cache;
+mod calls;
 mod connections;
+mod doors;
 mod errors;
 mod generate;
+mod grpc;
 mod host;
 mod inference;
 mod logs;

@@ -9,6 +9,6 @@ pub(crate) mod json;
 pub(crate) mod kserve;
 pub(crate) mod oip;
 pub(crate) mod payload;
-mod raw;
+pub(crate) mod raw;
 mod rows;
 pub(crate) mod written;

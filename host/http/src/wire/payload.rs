@@ -1,9 +1,10 @@
 //! A prediction's body on its way into the corridor.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretell_predict::{Decoded, Payload, PredictError, Target, apart};
+use foretell_predict::{Decoded, ModelRef, Payload, PredictError, Target, apart};
 
 use super::oip::Pieces;
 use crate::body::Body;
@@ -14,6 +15,7 @@ use crate::extract::{Head, Request};
 pub(crate) struct PredictionBody<D> {
     head: Arc<Head>,
     body: Body,
+    model: ModelRef,
     bytes: Bytes,
     decode: D,
 }
@@ -23,10 +25,11 @@ where
     D: FnMut(Pieces<'_>, &Target) -> Result<Decoded, PredictError> + Send,
 {
     /// A body that `decode` will turn into inputs.
-    pub(crate) fn new(request: Request, decode: D) -> Self {
+    pub(crate) fn new(request: Request, model: ModelRef, decode: D) -> Self {
         Self {
             head: request.head,
             body: request.body,
+            model,
             bytes: Bytes::new(),
             decode,
         }
@@ -47,6 +50,10 @@ where
             self.bytes = inflated.await?;
         }
         Ok(self.bytes.len())
+    }
+
+    fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError> {
+        Ok(Cow::Borrowed(&self.model))
     }
 
     fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError> {

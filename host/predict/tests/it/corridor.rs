@@ -154,7 +154,6 @@ async fn a_caller_in_a_hurry_gets_no_more_than_its_time_and_suspends_nobody() {
 async fn the_body_of_a_refused_caller_is_never_read() {
     let house = House::build().await;
     let only_models = house.tenant("a", &["models"]).await;
-    let model = ModelRef::parse("m", None).unwrap();
     let none = Call {
         credentials: Credentials::default(),
         ..call("")
@@ -168,11 +167,7 @@ async fn the_body_of_a_refused_caller_is_never_read() {
         ),
         (call(&only_models), ErrorKind::Forbidden),
     ] {
-        let error = house
-            .predictor
-            .predict(&call, &model, Untouched)
-            .await
-            .unwrap_err();
+        let error = house.predictor.predict(&call, Untouched).await.unwrap_err();
         assert_eq!(error.kind(), expected);
     }
 }
@@ -225,16 +220,14 @@ async fn more_rows_than_the_version_takes_are_refused() {
     .await;
     let key = house.tenant("a", &["infer", "models"]).await;
     house.push(&key, "m", "1", b"one").await.unwrap();
-    let rows = |count| {
-        Ready(Some(
-            Inputs::Records(vec![vec![("x".into(), Value::Whole(1))]; count]).into(),
-        ))
+    let rows = |count| Ready {
+        model: ModelRef::parse("m", None).unwrap(),
+        body: Some(Inputs::Records(vec![vec![("x".into(), Value::Whole(1))]; count]).into()),
     };
-    let model = ModelRef::parse("m", None).unwrap();
     assert_eq!(
         house
             .predictor
-            .predict(&call(&key), &model, rows(2))
+            .predict(&call(&key), rows(2))
             .await
             .unwrap()
             .credits(),
@@ -242,7 +235,7 @@ async fn more_rows_than_the_version_takes_are_refused() {
     );
     let error = house
         .predictor
-        .predict(&call(&key), &model, rows(3))
+        .predict(&call(&key), rows(3))
         .await
         .unwrap_err();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! A server of memory stores, with a compiler and a runner that answer by plan.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -319,10 +320,11 @@ impl House {
         urgency: Urgency,
     ) -> Result<Answer, PredictError> {
         let inputs = Inputs::Records(vec![vec![("x".into(), Value::Real(x))]]);
-        let payload = Ready(Some(Decoded { inputs, urgency }));
-        self.predictor
-            .predict(call, &ModelRef::parse(model, version)?, payload)
-            .await
+        let payload = Ready {
+            model: ModelRef::parse(model, version)?,
+            body: Some(Decoded { inputs, urgency }),
+        };
+        self.predictor.predict(call, payload).await
     }
 
     /// How often the runner ran.
@@ -354,15 +356,22 @@ impl House {
 }
 
 /// A body that is there already.
-pub(crate) struct Ready(pub(crate) Option<Decoded>);
+pub(crate) struct Ready {
+    pub(crate) model: ModelRef,
+    pub(crate) body: Option<Decoded>,
+}
 
 impl Payload for Ready {
     async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
         Ok(0)
     }
 
+    fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError> {
+        Ok(Cow::Borrowed(&self.model))
+    }
+
     fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {
-        Ok(self.0.take().expect("decoded once"))
+        Ok(self.body.take().expect("decoded once"))
     }
 }
 
@@ -372,6 +381,10 @@ pub(crate) struct Untouched;
 impl Payload for Untouched {
     async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
         panic!("the body of a refused call was read")
+    }
+
+    fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError> {
+        panic!("a refused call was asked for its model")
     }
 
     fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {

@@ -165,6 +165,12 @@ impl Serialize for ByteString<'_> {
     }
 }
 
+/// All elements in one list.
+#[cfg(test)]
+pub(crate) fn written(elements: &Elements) -> String {
+    serde_json::to_string(&Flat::all(elements, Bytes::TextOrObject)).unwrap_or_default()
+}
+
 /// Whether an element is NaN or infinite, and so became `null`.
 pub(crate) fn has_non_finite(elements: &Elements) -> bool {
     match elements {

@@ -2,36 +2,39 @@
 
 use foretell_predict::manage::VersionRecord;
 use foretell_types::Datatype;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::metadata::PLATFORM;
 
 /// `GET /v2/models/{m}/config`.
 #[derive(Serialize)]
 pub(crate) struct Config<'a> {
-    name: &'a str,
-    platform: &'static str,
-    backend: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) platform: &'static str,
+    pub(crate) backend: &'static str,
     /// Rows of one request, at most; 0 for a model without rows, whose shapes are then whole.
-    max_batch_size: u32,
-    input: Vec<Tensor<'a>>,
-    output: Vec<Tensor<'a>>,
+    pub(crate) max_batch_size: u32,
+    pub(crate) input: Vec<TensorConfig<'a>>,
+    pub(crate) output: Vec<TensorConfig<'a>>,
     /// What its plugin is called in `load`.
-    default_model_filename: &'static str,
-    response_cache: Cache,
+    pub(crate) default_model_filename: &'static str,
+    pub(crate) response_cache: Cache,
 }
 
+/// What a tensor is.
 #[derive(Serialize)]
-struct Tensor<'a> {
-    name: &'a str,
-    data_type: &'static str,
+pub(crate) struct TensorConfig<'a> {
+    pub(crate) name: &'a str,
+    #[serde(rename = "data_type", serialize_with = "triton_name")]
+    pub(crate) datatype: Datatype,
     /// Without the rows, where the model has rows.
-    dims: &'a [i32],
+    pub(crate) dims: &'a [i32],
 }
 
+/// Whether answers are kept.
 #[derive(Serialize)]
-struct Cache {
-    enable: bool,
+pub(crate) struct Cache {
+    pub(crate) enable: bool,
 }
 
 /// A version's configuration.
@@ -52,18 +55,18 @@ pub(crate) fn config(version: &VersionRecord) -> Config<'_> {
         input: signature
             .inputs
             .iter()
-            .map(|input| Tensor {
+            .map(|input| TensorConfig {
                 name: &input.name,
-                data_type: data_type(input.datatype),
+                datatype: input.datatype,
                 dims: &input.shape[skipped..],
             })
             .collect(),
         output: signature
             .outputs
             .iter()
-            .map(|output| Tensor {
+            .map(|output| TensorConfig {
                 name: &output.name,
-                data_type: data_type(output.datatype),
+                datatype: output.datatype,
                 dims: &output.shape[skipped..],
             })
             .collect(),
@@ -75,8 +78,8 @@ pub(crate) fn config(version: &VersionRecord) -> Config<'_> {
 }
 
 /// Triton's own name of a datatype.
-const fn data_type(datatype: Datatype) -> &'static str {
-    match datatype {
+fn triton_name<S: Serializer>(datatype: &Datatype, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match datatype {
         Datatype::Bool => "TYPE_BOOL",
         Datatype::Uint8 => "TYPE_UINT8",
         Datatype::Uint16 => "TYPE_UINT16",
@@ -91,5 +94,5 @@ const fn data_type(datatype: Datatype) -> &'static str {
         Datatype::Fp32 => "TYPE_FP32",
         Datatype::Fp64 => "TYPE_FP64",
         Datatype::Bytes => "TYPE_STRING",
-    }
+    })
 }

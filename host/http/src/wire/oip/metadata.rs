@@ -1,5 +1,7 @@
 //! What the server and its models say of themselves.
 
+use std::collections::HashMap;
+
 use foretell_predict::PredictError;
 use foretell_predict::manage::{ModelRecord, VersionRecord};
 use serde::Serialize;
@@ -30,10 +32,10 @@ pub(crate) struct ModelReady<'a> {
 /// `GET /v2`.
 #[derive(Serialize)]
 pub(crate) struct Server {
-    name: &'static str,
-    version: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
     /// What of the protocol's extensions is there.
-    extensions: [&'static str; 4],
+    pub(crate) extensions: [&'static str; 4],
 }
 
 impl Server {
@@ -59,28 +61,46 @@ pub(crate) struct Models<'a> {
 /// `GET /v2/models/{m}`.
 #[derive(Serialize)]
 pub(crate) struct Model<'a> {
-    name: &'a str,
-    versions: Vec<&'a str>,
-    platform: &'static str,
-    inputs: Vec<Tensor<'a>>,
-    outputs: Vec<Tensor<'a>>,
-    properties: Properties,
+    pub(crate) name: &'a str,
+    pub(crate) versions: Vec<&'a str>,
+    pub(crate) platform: &'static str,
+    pub(crate) inputs: Vec<TensorMetadata<'a>>,
+    pub(crate) outputs: Vec<TensorMetadata<'a>>,
+    pub(crate) properties: Properties,
 }
 
+/// What a tensor is.
 #[derive(Serialize)]
-struct Tensor<'a> {
-    name: &'a str,
-    datatype: &'static str,
-    shape: &'a [i32],
+pub(crate) struct TensorMetadata<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) datatype: &'static str,
+    pub(crate) shape: &'a [i32],
 }
 
 /// Texts by name, as the protocol has it.
 #[derive(Serialize)]
-struct Properties {
+pub(crate) struct Properties {
     version: String,
     digest: String,
     /// The whole signature as JSON: columns, vocabularies, classes, examples.
     signature: String,
+}
+
+impl From<Properties> for HashMap<String, String> {
+    fn from(properties: Properties) -> Self {
+        let Properties {
+            version,
+            digest,
+            signature,
+        } = properties;
+        [
+            ("version", version),
+            ("digest", digest),
+            ("signature", signature),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
 }
 
 /// The metadata of a model, as seen from one of its versions.
@@ -105,14 +125,14 @@ pub(crate) fn metadata<'a>(
             .collect(),
         platform: PLATFORM,
         inputs: inputs
-            .map(|i| Tensor {
+            .map(|i| TensorMetadata {
                 name: &i.name,
                 datatype: i.datatype.as_str(),
                 shape: &i.shape,
             })
             .collect(),
         outputs: outputs
-            .map(|o| Tensor {
+            .map(|o| TensorMetadata {
                 name: &o.name,
                 datatype: o.datatype.as_str(),
                 shape: &o.shape,

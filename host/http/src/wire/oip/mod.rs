@@ -12,8 +12,10 @@ mod statistics;
 pub(crate) use binary::{INFERENCE_HEADER_CONTENT_LENGTH, Pieces, read_raw};
 pub(crate) use config::config;
 pub(crate) use generate::{Generate, generated, read as read_generate};
-pub(crate) use metadata::{Live, ModelReady, Models, Ready, Server, metadata};
-pub(crate) use repository::{Files, failed_to_load, index, read_index, read_load, read_unload};
-pub(crate) use request::{Asked, read};
+pub(crate) use metadata::{Live, ModelReady, Models, Ready, Server, TensorMetadata, metadata};
+pub(crate) use repository::{
+    Files, failed_to_load, files_of, index, read_index, read_load, read_unload,
+};
+pub(crate) use request::{Asked, NO_SHARED_MEMORY, datatype, output_place, read};
 pub(crate) use response::write;
 pub(crate) use statistics::statistics;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use foretell_predict::PredictError;
 use foretell_predict::manage::ModelRecord;
 use serde::Serialize;
@@ -15,10 +16,10 @@ use crate::wire::json::{Fault, Reader};
 /// `POST /v2/repository/index`: a version.
 #[derive(Serialize)]
 pub(crate) struct Entry<'a> {
-    name: &'a str,
-    version: &'a str,
-    state: &'static str,
-    reason: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) state: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// Every version of every model, or those alone that answer.
@@ -66,7 +67,7 @@ pub(crate) fn read_index(body: &[u8]) -> Result<bool, Fault> {
 pub(crate) struct Files {
     pub(crate) version: String,
     /// Parts of an upload by name, with what they hold.
-    pub(crate) parts: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) parts: Vec<(&'static str, Bytes)>,
 }
 
 /// The names that files have in `load`, and the parts of an upload that they are.
@@ -104,13 +105,21 @@ pub(crate) fn read_load(body: &[u8]) -> Result<Option<Files>, Fault> {
         }),
         _ => reader.skip(),
     })?;
-    let read = files_of(&files, config.as_deref())?;
     reader.finish()?;
-    Ok(read)
+    let decoded = files.into_iter().map(|(key, base64)| {
+        let bytes = STANDARD.decode(&*base64);
+        let bytes = bytes.map_err(|_| Fault::invalid(format!("`{}` is no Base64", shown(&key))))?;
+        Ok((key.into_owned(), Bytes::from(bytes)))
+    });
+    files_of(decoded.collect::<Result<_, Fault>>()?, config.as_deref())
 }
 
-fn files_of(
-    files: &[(Cow<'_, str>, Cow<'_, str>)],
+/// Files by their names in `load`, and what a configuration says, as the parts of an upload; none without files.
+///
+/// # Errors
+/// `InvalidInput` for files that no version has.
+pub(crate) fn files_of(
+    files: Vec<(String, Bytes)>,
     config: Option<&str>,
 ) -> Result<Option<Files>, Fault> {
     let Some((first, _)) = files.first() else {
@@ -121,10 +130,10 @@ fn files_of(
             )),
         };
     };
-    let version = split(first)?.0;
-    let mut parts: Vec<(&'static str, Vec<u8>)> = Vec::new();
-    for (key, base64) in files {
-        let (of, file) = split(key)?;
+    let version = split(first)?.0.to_owned();
+    let mut parts: Vec<(&'static str, Bytes)> = Vec::new();
+    for (key, bytes) in files {
+        let (of, file) = split(&key)?;
         if of != version {
             return Err(Fault::invalid(
                 "the files are of several versions: load one at a time",
@@ -135,12 +144,10 @@ fn files_of(
             let known: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
             return Err(Fault::invalid(format!(
                 "`{}`: the files of a version are {}",
-                shown(key),
+                shown(&key),
                 known.join(", ")
             )));
         };
-        let bytes = STANDARD.decode(&**base64);
-        let bytes = bytes.map_err(|_| Fault::invalid(format!("`{}` is no Base64", shown(key))))?;
         parts.push((part, bytes));
     }
     let has = |part: &str| parts.iter().any(|(name, _)| *name == part);
@@ -148,12 +155,9 @@ fn files_of(
         && !has("settings")
         && let Some(settings) = settings(config).map_err(Fault::invalid)?
     {
-        parts.push(("settings", settings));
+        parts.push(("settings", settings.into()));
     }
-    Ok(Some(Files {
-        version: version.to_owned(),
-        parts,
-    }))
+    Ok(Some(Files { version, parts }))
 }
 
 /// `file:1/model.wasm` to `1` and `model.wasm`.
@@ -229,9 +233,9 @@ mod tests {
         let expected = Files {
             version: "1.2".into(),
             parts: vec![
-                ("plugin", b"\0asm".to_vec()),
-                ("artifact", vec![]),
-                ("settings", br#"{"k":"v"}"#.to_vec()),
+                ("plugin", Bytes::from_static(b"\0asm")),
+                ("artifact", Bytes::new()),
+                ("settings", Bytes::from_static(br#"{"k":"v"}"#)),
             ],
         };
         assert_eq!(
@@ -243,7 +247,7 @@ mod tests {
             "file:1/model.wasm": "", "file:1/settings.json": "e30=",
         }));
         let parts = own.unwrap().unwrap().parts;
-        assert!(parts.contains(&("settings", b"{}".to_vec())) && parts.len() == 2);
+        assert!(parts.contains(&("settings", Bytes::from_static(b"{}"))) && parts.len() == 2);
     }
 
     fn sorted(mut files: Files) -> Files {

@@ -15,6 +15,10 @@ use crate::wire::raw;
 /// Characters of a caller's request id, at most: it is echoed.
 const MAX_ID_CHARS: usize = 1_024;
 
+/// What a caller is told who has put its tensors where this server does not look.
+pub(crate) const NO_SHARED_MEMORY: &str =
+    "shared memory is not supported: send and take tensors in the bodies";
+
 /// What the caller asked for besides its inputs.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Asked {
@@ -190,7 +194,7 @@ fn tensor(
     reader.object(|reader, key| {
         match key.as_ref() {
             "name" => fields.name = Some(reader.string()?),
-            "datatype" => fields.datatype = Some(datatype(reader)?),
+            "datatype" => fields.datatype = Some(read_datatype(reader)?),
             "shape" => fields.shape = Some(shape(reader)?),
             "parameters" => fields.binary_size = binary_size(reader)?,
             "data" => {
@@ -278,7 +282,7 @@ fn binary_size(reader: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
 
 /// Passed over, it would leave the caller with whatever its memory held before.
 fn shared_memory(reader: &Reader<'_>) -> Fault {
-    reader.invalid("shared memory is not supported: send and take tensors in the bodies")
+    reader.invalid(NO_SHARED_MEMORY)
 }
 
 /// Refuses a stated shape of too many rows before its data are read.
@@ -305,18 +309,24 @@ fn same_lengths(lengths: &[usize], shape: &[u32]) -> bool {
         .eq(shape.iter().map(|axis| *axis as usize))
 }
 
-fn datatype(reader: &mut Reader<'_>) -> Result<Datatype, Fault> {
+fn read_datatype(reader: &mut Reader<'_>) -> Result<Datatype, Fault> {
     let name = reader.string()?;
-    Datatype::parse(&name).ok_or_else(|| {
-        let known: Vec<_> = Datatype::ALL
-            .iter()
-            .map(|datatype| datatype.as_str())
-            .collect();
-        reader.malformed(&format!(
+    datatype(&name).map_err(|problem| reader.malformed(&problem))
+}
+
+/// A datatype by its name.
+///
+/// # Errors
+/// The names that there are.
+pub(crate) fn datatype(name: &str) -> Result<Datatype, String> {
+    Datatype::parse(name).ok_or_else(|| {
+        let known = Datatype::ALL.iter();
+        let known: Vec<_> = known.map(|datatype| datatype.as_str()).collect();
+        format!(
             "unknown datatype `{}`; use one of {}",
-            shown(&name),
+            shown(name),
             known.join(", ")
-        ))
+        )
     })
 }
 
@@ -369,29 +379,38 @@ fn outputs(reader: &mut Reader<'_>, signature: &Signature) -> Result<Option<Vec<
             Ok(())
         })?;
         let name = name.ok_or_else(|| reader.malformed("an output lacks `name`"))?;
-        let place = signature
-            .outputs
-            .iter()
-            .position(|output| output.name == name);
-        let Some(place) = place else {
-            let known: Vec<_> = signature
-                .outputs
-                .iter()
-                .map(|output| format!("`{}`", output.name))
-                .collect();
-            let known = known.join(", ");
-            return Err(reader.invalid(&format!(
-                "unknown output `{}`; the model has {known}",
-                shown(&name)
-            )));
-        };
-        if wanted.iter().any(|wanted| wanted.place == place) {
-            return Err(reader.invalid(&format!("output `{name}` stands twice")));
-        }
+        let known: Vec<_> = wanted.iter().map(|wanted| wanted.place).collect();
+        let place = output_place(signature, &name, &known);
+        let place = place.map_err(|problem| reader.invalid(&problem))?;
         wanted.push(Wanted { place, binary });
         Ok(())
     })?;
     Ok((!wanted.is_empty()).then_some(wanted))
+}
+
+/// Where an output stands in the signature; `wanted` are those that were named before.
+///
+/// # Errors
+/// What is wrong: the model has no such output, or it was named before.
+pub(crate) fn output_place(
+    signature: &Signature,
+    name: &str,
+    wanted: &[usize],
+) -> Result<usize, String> {
+    let mut outputs = signature.outputs.iter();
+    let Some(place) = outputs.position(|output| output.name == name) else {
+        let known = signature.outputs.iter();
+        let known: Vec<_> = known.map(|output| format!("`{}`", output.name)).collect();
+        return Err(format!(
+            "unknown output `{}`; the model has {}",
+            shown(name),
+            known.join(", ")
+        ));
+    };
+    if wanted.contains(&place) {
+        return Err(format!("output `{name}` stands twice"));
+    }
+    Ok(place)
 }
 
 fn output_binary(reader: &mut Reader<'_>) -> Result<Option<bool>, Fault> {
