@@ -37,4 +37,5 @@ pub use foretell_types::run::Urgency;
 pub use manage::Manager;
 pub use predictor::Predictor;
 pub use registry::{Registry, Target};
+pub use stage::admit::Permit;
 pub use stage::identify::{Identity, Principal};

@@ -6,7 +6,7 @@ use foretell_types::Scope;
 use foretell_types::run::Runner;
 
 use crate::registry::{Registry, Target};
-use crate::stage::admit::Gate;
+use crate::stage::admit::{Gate, Permit};
 use crate::stage::identify::Identity;
 use crate::stage::recall::Recalled;
 use crate::stage::suspend::Rule;
@@ -99,6 +99,15 @@ impl Predictor {
         let answer = answered.await;
         watch.stop(&answer);
         answer
+    }
+
+    /// A place among the caller's predictions, for a stream of them: it is under way until the place is dropped.
+    ///
+    /// # Errors
+    /// Those of a prediction that is refused before its body is read.
+    pub async fn admit(&self, call: &Call) -> Result<Permit, PredictError> {
+        let caller = self.identity.caller(call, &[Scope::Infer]).await?;
+        Ok(self.gate.admit(caller)?.permit)
     }
 
     /// The version that a call would go to: for metadata and readiness.

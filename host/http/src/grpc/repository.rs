@@ -44,19 +44,17 @@ fn meant(repository_name: String, model_name: String) -> String {
     }
 }
 
-/// It takes a place among the uploads, for it may be one.
+/// `upload` is a place among the uploads: the call may be one.
 pub(super) async fn load(
     app: &App,
     call: &Call,
+    upload: UnnamedUpload,
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, Failure> {
     let model_name = meant(request.repository_name, request.model_name);
-    let loaded = async {
-        let upload = app.manager.begin_unnamed_upload(call, &model_name).await?;
-        load_or_publish(app, call, upload, &model_name, request.parameters).await
-    };
+    let loaded = load_or_publish(app, call, upload, &model_name, request.parameters).await;
     let act = oip::failed_to_load(&model_name);
-    loaded.await.map_err(|failure: Failure| failure.of(&act))?;
+    loaded.map_err(|failure| failure.of(&act))?;
     Ok(RepositoryModelLoadResponse {
         model_name,
         is_loaded: true,
@@ -84,7 +82,7 @@ async fn load_or_publish(
     }
     let files = oip::files_of(files, config.as_deref()).map_err(PredictError::from)?;
     match files {
-        Some(files) => publish(app, call, upload, files).await?,
+        Some(files) => publish(app, call, upload, model, files).await?,
         None => drop(upload),
     }
     app.manager.load(call, model).await?;

@@ -184,15 +184,7 @@ impl Service {
                 })
                 .await
             }
-            Method::RepositoryModelLoad => {
-                self.keyed(
-                    call,
-                    MAX_LOAD_BYTES,
-                    request,
-                    |app, call, asked| async move { repository::load(&app, &call, asked).await },
-                )
-                .await
-            }
+            Method::RepositoryModelLoad => self.load(call, request).await,
             Method::RepositoryModelUnload => {
                 self.keyed(call, small, request, |app, call, asked| async move {
                     repository::unload(&app, &call, asked).await
@@ -259,6 +251,28 @@ impl Service {
             }
         });
         grpc(limit).client_streaming(unary, request).await
+    }
+
+    /// As `keyed`, but with a place among the uploads before the message is read: it may be one.
+    async fn load(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
+        let app = self.app.clone();
+        let unary = Unary(move |mut message: Message| {
+            let (app, call) = (app.clone(), call.clone());
+            async move {
+                let request_id = call.request_id.clone();
+                let answered = async {
+                    let upload = app.manager.begin_unnamed_upload(&call).await?;
+                    let asked = read(&mut message, MAX_LOAD_BYTES).await?;
+                    let load = async move { repository::load(&app, &call, upload, asked).await };
+                    crate::routes::to_the_end(load).await?
+                };
+                match answered.await {
+                    Ok(answer) => Ok(written(&answer)),
+                    Err(failure) => Err(status(&failure, &request_id)),
+                }
+            }
+        });
+        grpc(MAX_LOAD_BYTES).client_streaming(unary, request).await
     }
 
     async fn infer(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
@@ -379,12 +393,14 @@ impl StreamingService<Bytes> for InferStream {
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         let (app, call, limit) = (self.app.clone(), self.call.clone(), self.limit);
         async move {
-            let caller = app.manager.caller_of(&call).await;
-            caller.map_err(|error| status(&error.into(), &call.request_id))?;
-            let state = Some(request.into_inner());
+            // A stream is under way as long as it is open: what it sends lies here before it is admitted.
+            let permit = app.predictor.admit(&call).await;
+            let permit = permit.map_err(|error| status(&error.into(), &call.request_id))?;
+            let (permit, state) = (Arc::new(permit), Some(request.into_inner()));
             let answers = stream::unfold(state, move |messages| {
-                let (app, call) = (app.clone(), call.clone());
+                let (app, call, permit) = (app.clone(), call.clone(), Arc::clone(&permit));
                 async move {
+                    let _permit = permit;
                     let mut messages = messages?;
                     match messages.message().await {
                         Ok(None) => None,

@@ -53,12 +53,29 @@ pub(super) fn status(failure: &Failure, request_id: &RequestId) -> Status {
     if let Some(seconds) = failure.retry_after_seconds() {
         metadata.insert("retry-after", MetadataValue::from(seconds));
     }
-    Status::with_metadata(code(failure.kind()), failure.message(), metadata)
+    Status::with_metadata(code(failure.kind()), brief(failure.message()), metadata)
+}
+
+/// Words that fit into the headers that clients take: some take 8 KiB of them in all, and percent-coding makes three bytes of
+/// one.
+fn brief(message: &str) -> String {
+    const MAX_CHARS: usize = 1_000;
+    match message.char_indices().nth(MAX_CHARS) {
+        None => message.to_owned(),
+        Some((end, _)) => format!("{}…", &message[..end]),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(brief("short"), "short");
+        let cut = brief(&"é".repeat(1_001));
+        assert_eq!((cut.chars().count(), cut.ends_with('…')), (1_001, true));
+    }
 
     #[test]
     fn no_mistake_of_a_caller_is_a_fault_of_the_server() {

@@ -77,14 +77,14 @@ async fn load(app: App, request: Request, model: Segment) -> Handled {
 async fn load_or_publish(app: App, mut request: Request, model: Segment) -> Handled {
     let call = request.head.call.clone();
     // It takes a place among the uploads before its body is read: the body may be one.
-    let upload = app.manager.begin_unnamed_upload(&call, &model.0).await?;
+    let upload = app.manager.begin_unnamed_upload(&call).await?;
     let body = body(&mut request, MAX_LOAD_BYTES).await?;
     let files = foretell_predict::apart(body.len(), || oip::read_load(&body)).await;
     let files = files.map_err(PredictError::from)?;
     drop(body);
     to_the_end(async move {
         if let Some(files) = files {
-            publish(&app, &call, upload, files).await?;
+            publish(&app, &call, upload, &model.0, files).await?;
         } else {
             drop(upload);
         }
@@ -99,20 +99,20 @@ pub(crate) async fn publish(
     app: &App,
     call: &foretell_predict::Call,
     upload: UnnamedUpload,
+    model: &str,
     files: oip::Files,
 ) -> Result<(), PredictError> {
     let oip::Files { version, parts } = files;
-    let mut upload = upload.named(&version)?;
+    let mut upload = upload.named(model, &version)?;
     for (name, bytes) in parts {
         let mut part = upload.part(name).await?;
         part.write(bytes).await?;
         upload.finish_part(part).await?;
     }
-    let published = app.manager.publish(call, upload).await?;
-    let (model, active) = (published.record.model, version);
-    let traffic = TrafficRequest { active };
+    app.manager.publish(call, upload).await?;
+    let traffic = TrafficRequest { active: version };
     app.manager
-        .set_traffic(call, model.as_str(), traffic)
+        .set_traffic(call, model, traffic)
         .await
         .map(drop)
 }

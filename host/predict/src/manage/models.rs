@@ -8,7 +8,7 @@ use foretell_types::{
     Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, VersionDigest, compile,
 };
 
-use super::upload::{PartLimits, Spooled, UnnamedUpload, invalid_name};
+use super::upload::{PartLimits, Spooled, UnnamedUpload};
 use super::{Manager, Upload, digest, settings};
 use crate::stage::admit::Admitted;
 use crate::text::shown;
@@ -46,24 +46,20 @@ impl Manager {
         model: &str,
         version: &str,
     ) -> Result<Upload, PredictError> {
-        self.begin_unnamed_upload(call, model).await?.named(version)
+        let upload = self.begin_unnamed_upload(call).await?;
+        upload.named(model, version)
     }
 
     /// The same, for a version whose name stands in the body.
     ///
     /// # Errors
     /// As for [`Manager::begin_upload`].
-    pub async fn begin_unnamed_upload(
-        &self,
-        call: &Call,
-        model: &str,
-    ) -> Result<UnnamedUpload, PredictError> {
+    pub async fn begin_unnamed_upload(&self, call: &Call) -> Result<UnnamedUpload, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let Admitted { caller, permit } = self.uploads.admit(caller)?;
         Ok(UnnamedUpload {
             caller,
             permit,
-            model: ModelName::parse(model).map_err(invalid_name)?,
             limits: PartLimits {
                 dir: self.parts.upload_dir.clone(),
                 plugin_bytes: self.parts.limits.max_plugin_bytes,

@@ -37,31 +37,29 @@ pub struct Upload {
     pub(super) limits: PartLimits,
 }
 
-/// An upload whose version is not known yet.
+/// A place among the uploads, for one whose names are not known yet.
 #[derive(Debug)]
 pub struct UnnamedUpload {
     pub(super) caller: Caller,
     pub(super) permit: Permit,
-    pub(super) model: ModelName,
     pub(super) limits: PartLimits,
 }
 
 impl UnnamedUpload {
-    /// Names the version.
+    /// Names model and version.
     ///
     /// # Errors
     /// `Invalid` for a text that is no name.
-    pub fn named(self, version: &str) -> Result<Upload, PredictError> {
+    pub fn named(self, model: &str, version: &str) -> Result<Upload, PredictError> {
         let Self {
             caller,
             permit,
-            model,
             limits,
         } = self;
         Ok(Upload {
             caller,
             permit,
-            model,
+            model: ModelName::parse(model).map_err(invalid_name)?,
             version: ModelVersion::parse(version).map_err(invalid_name)?,
             plugin: None,
             artifact: None,
@@ -73,7 +71,7 @@ impl UnnamedUpload {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn invalid_name(error: NameError) -> PredictError {
+fn invalid_name(error: NameError) -> PredictError {
     PredictError::Invalid(error.to_string())
 }
 

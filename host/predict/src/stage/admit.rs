@@ -23,7 +23,7 @@ pub(crate) struct Gate {
 
 /// One place on the host and one of the tenant's; both are given back on drop.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     _host: Place,
     _tenant: Place,
 }
