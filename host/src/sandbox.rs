@@ -157,6 +157,7 @@ impl Sandbox {
             version: accepted.version,
             inputs,
             limits,
+            is_hurried: false,
             priority: 0,
         };
         self.engine.run(call).await

@@ -160,6 +160,11 @@ fn f1_f2_f5_ten_times_the_load_is_carried_as_far_as_it_goes_and_forgotten_when_i
         ]),
     ));
     is_orderly("F1", &flood);
+    let offered = flood.offered() / capacity;
+    assert!(
+        offered > 1.5,
+        "F1: the generator sent no more than {offered} times the capacity"
+    );
     assert!(
         flood.refused.count() > 0,
         "F1: nothing was too much: {:?}",

@@ -128,6 +128,7 @@ impl Bench {
                         version: self.version,
                         inputs: inputs.clone(),
                         limits,
+                        is_hurried: false,
                         priority: 0,
                     };
                     self.runtime.block_on(self.engine.run(call)).result.unwrap()

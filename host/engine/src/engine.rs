@@ -180,11 +180,13 @@ impl Engine {
                 let expected = job.loaded.cost.overran(job.bytes, compute);
                 return Ran::Overran(job, expected);
             }
-            _ => {}
+            // What was cut short by its caller says nothing about what it costs.
+            Err(Unanswered::Fault(Fault::Interrupted)) if job.is_hurried => {}
+            _ => job
+                .loaded
+                .cost
+                .record(job.bytes, compute, &self.lane_config),
         }
-        job.loaded
-            .cost
-            .record(job.bytes, compute, &self.lane_config);
         Ran::Done(outcome(result, &job.limits, Usage { queued, compute }))
     }
 
@@ -207,7 +209,9 @@ impl Engine {
                 Ran::Starved(job, bytes)
             } else {
                 // What was cut short says nothing about what it costs.
-                if !abandoned.load(Ordering::Relaxed) {
+                let is_cut =
+                    job.is_hurried && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
+                if !is_cut && !abandoned.load(Ordering::Relaxed) {
                     // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
                     let cpu = thread_cpu_time().saturating_sub(cpu);
                     job.loaded.cost.record(job.bytes, cpu, &config);
@@ -249,6 +253,8 @@ struct Job {
     loaded: Arc<Loaded>,
     inputs: Checked,
     limits: RunLimits,
+    /// Whether its caller gives it less time than the version has.
+    is_hurried: bool,
     priority: u64,
     bytes: usize,
 }
@@ -295,6 +301,7 @@ impl Runner for Engine {
             version,
             inputs,
             limits,
+            is_hurried,
             priority,
         } = call;
         if self.budget.is_closed() {
@@ -320,6 +327,7 @@ impl Runner for Engine {
             loaded,
             inputs,
             limits,
+            is_hurried,
             priority,
             bytes,
         };

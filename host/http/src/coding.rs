@@ -66,27 +66,29 @@ impl Coding {
 
     /// The coding that the caller prefers for its answer (RFC 9110, 12.5.3); none if it prefers none.
     pub(crate) fn for_answer(headers: &HeaderMap) -> Option<Self> {
-        let mut best: Option<(Self, f32)> = None;
-        let mut identity = 0.0;
+        let mut named: [Option<f32>; 2] = [None; 2];
+        let (mut others, mut identity) = (0.0, 0.0);
         let values = headers.get_all(header::ACCEPT_ENCODING).iter();
         let texts = values.filter_map(|value| value.to_str().ok());
         for item in texts.flat_map(|text| text.split(',')) {
             let (name, weight) = item.split_once(';').unwrap_or((item, ""));
             let (name, weight) = (name.trim(), quality(weight));
-            let coding = match name {
-                "*" => Some(Self::Gzip),
-                _ => Self::parse(name),
-            };
-            match coding {
-                Some(coding) if best.is_none_or(|(_, most)| weight > most) => {
-                    best = Some((coding, weight));
-                }
+            match Self::parse(name) {
+                Some(coding) => named[coding as usize] = Some(weight),
+                None if name == "*" => others = weight,
                 None if name.eq_ignore_ascii_case("identity") => identity = weight,
-                _ => {}
+                None => {}
             }
         }
-        best.filter(|(_, weight)| *weight > 0.0 && *weight >= identity)
-            .map(|(coding, _)| coding)
+        // What stands for all others is not said of one that is named.
+        let weight = |coding: Self| named[coding as usize].unwrap_or(others);
+        let [gzip, deflate] = Self::ALL.map(weight);
+        let (best, most) = if deflate > gzip {
+            (Self::Deflate, deflate)
+        } else {
+            (Self::Gzip, gzip)
+        };
+        (most > 0.0 && most >= identity).then_some(best)
     }
 
     /// The name in headers.
@@ -277,6 +279,8 @@ mod tests {
             (&["gzip;q=0.5", "deflate"], Some(Coding::Deflate)),
             (&["*"], Some(Coding::Gzip)),
             (&["gzip;q=0"], None),
+            (&["gzip;q=0, *"], Some(Coding::Deflate)),
+            (&["*;q=0, deflate"], Some(Coding::Deflate)),
             (&["gzip;q=much"], None),
             (&["identity, gzip;q=0.5"], None),
             (&["identity;q=0.5, gzip"], Some(Coding::Gzip)),

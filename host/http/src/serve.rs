@@ -86,11 +86,13 @@ pub async fn serve(
 ) -> io::Result<Summary> {
     let Listeners { http, grpc } = listeners.into();
     let (health, drain_delay) = (Arc::clone(&app.health), config.drain_delay);
+    // One count for both listeners: what a connection takes of the machine is the same.
+    let places = Arc::new(Places::new(&config));
     let mut calls = match grpc {
         None => None,
         Some(listener) => {
             let speaks = Calls::new(app.clone(), config.clone()).map_err(io::Error::other)?;
-            Some(Server::new(listener, speaks, &config)?)
+            Some(Server::new(listener, speaks, &places, &config)?)
         }
     };
     let reporter = calls.as_ref().map(|calls| calls.speaks.reporter.clone());
@@ -102,7 +104,7 @@ pub async fn serve(
         config: config.clone(),
         requests: AtomicU64::new(0),
     };
-    let mut requests = Server::new(http, speaks, &config)?;
+    let mut requests = Server::new(http, speaks, &places, &config)?;
     let stopping = watch::Sender::new(false);
     let stop = async {
         shutdown.await;
@@ -156,7 +158,7 @@ struct Server<S> {
     /// Taken away when nobody is accepted any more: the kernel refuses from then on.
     listener: Option<TcpListener>,
     speaks: Arc<S>,
-    places: Places,
+    places: Arc<Places>,
     drain_grace: Duration,
     ending: watch::Sender<bool>,
     connections: JoinSet<()>,
@@ -165,12 +167,17 @@ struct Server<S> {
 }
 
 impl<S: Speaks> Server<S> {
-    fn new(listener: std::net::TcpListener, speaks: S, config: &HttpConfig) -> io::Result<Self> {
+    fn new(
+        listener: std::net::TcpListener,
+        speaks: S,
+        places: &Arc<Places>,
+        config: &HttpConfig,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener: Some(TcpListener::from_std(listener)?),
             speaks: Arc::new(speaks),
-            places: Places::new(config),
+            places: Arc::clone(places),
             drain_grace: config.drain_grace,
             ending: watch::Sender::new(false),
             connections: JoinSet::new(),

@@ -9,6 +9,7 @@ use crate::registry::{Registry, Target};
 use crate::stage::admit::{Gate, Permit};
 use crate::stage::identify::Identity;
 use crate::stage::recall::Recalled;
+use crate::stage::run::Until;
 use crate::stage::suspend::Rule;
 use crate::stage::{check, recall, resolve, run, settle, suspend};
 use crate::statistics::Watch;
@@ -85,11 +86,13 @@ impl Predictor {
             })
             .await?;
             watch.read();
-            match recall::recall(question, target).await {
+            let until = Until::after(watch.began(), urgency.timeout);
+            match recall::recall(question, target, until).await {
                 Recalled::Hit(answer) => Ok(answer),
                 Recalled::Miss(missed) => {
                     let pass = suspend::pass(&missed.target, self.suspension)?;
-                    let ran = run::run(&*self.runner, admitted, missed, urgency).await;
+                    let ran =
+                        run::run(&*self.runner, admitted, missed, until, urgency.priority).await;
                     let answer = settle::settle(ran);
                     pass.judge(&answer);
                     answer

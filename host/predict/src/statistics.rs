@@ -84,6 +84,11 @@ impl Watch {
         }
     }
 
+    /// When the body was there.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
+    }
+
     /// The inputs were read and checked.
     pub(crate) fn read(&mut self) {
         self.read = self.began.elapsed();

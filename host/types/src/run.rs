@@ -62,6 +62,8 @@ pub struct RunCall {
     pub inputs: Checked,
     /// What it may use.
     pub limits: RunLimits,
+    /// Whether its caller gives it less time than the version has: how it ends then says little about the version.
+    pub is_hurried: bool,
     /// Its caller's priority, as in [`Urgency`].
     pub priority: u64,
 }

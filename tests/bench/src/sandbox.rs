@@ -97,6 +97,7 @@ impl Sandbox {
                 memory_bytes: 512 << 20,
                 isolation,
             },
+            is_hurried: false,
             priority: 0,
         };
         let outcome = self.runtime.block_on(self.engine.run(call));

@@ -225,6 +225,7 @@ impl Host {
                 version: version.digest,
                 inputs,
                 limits,
+                is_hurried: false,
                 priority: 0,
             })
             .await

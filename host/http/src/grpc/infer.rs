@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use foretell_predict::{
-    Answer, Decoded, Inputs, ModelRef, Payload, PredictError, Target, Urgency, apart,
-};
+use foretell_predict::{Answer, Decoded, Inputs, ModelRef, Payload, PredictError, Target, Urgency};
 use foretell_types::signature::NamedTensor;
 use foretell_types::tensor::Blobs;
 use foretell_types::{Datatype, Elements, ErrorKind, Mismatch, Signature, Tensor};
 use prost::Message as _;
+use prost::encoding::{self, DecodeContext, WireType};
 
 use super::messages::infer_parameter::ParameterChoice;
 use super::messages::model_infer_request::InferInputTensor;
@@ -30,10 +29,13 @@ pub(super) struct Asked {
 }
 
 /// The message of an inference on its way into the corridor.
+///
+/// It stays the bytes that it is until its version is known: two bytes of a message may become three hundred once it is decoded,
+/// and as many as arrive would wait so for their turn.
 pub(super) struct InferPayload<'a> {
-    /// None where the request is there already: a stream has read it.
+    /// None where it is there already: a stream has read it.
     message: Option<Message>,
-    request: Box<ModelInferRequest>,
+    bytes: Bytes,
     /// What the call as a whole may take.
     timeout: Option<Duration>,
     asked: &'a mut Asked,
@@ -41,56 +43,71 @@ pub(super) struct InferPayload<'a> {
 
 impl<'a> InferPayload<'a> {
     /// A message that is still unread.
-    pub(super) fn unread(
+    pub(super) const fn unread(
         message: Message,
         timeout: Option<Duration>,
         asked: &'a mut Asked,
     ) -> Self {
         Self {
             message: Some(message),
-            request: Box::default(),
+            bytes: Bytes::new(),
             timeout,
             asked,
         }
     }
 
     /// One of a stream's.
-    pub(super) const fn read(
-        request: Box<ModelInferRequest>,
-        timeout: Option<Duration>,
-        asked: &'a mut Asked,
-    ) -> Self {
+    pub(super) const fn read(bytes: Bytes, asked: &'a mut Asked) -> Self {
         Self {
             message: None,
-            request,
-            timeout,
+            bytes,
+            timeout: None,
             asked,
         }
     }
 }
 
+/// What of a message says which model it is for; the rest is passed over.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ForModel {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    version: String,
+}
+
 impl Payload for InferPayload<'_> {
     async fn read(&mut self, limit_bytes: u64) -> Result<usize, PredictError> {
         if let Some(mut message) = self.message.take() {
-            let bytes = message.read(limit_bytes).await?;
-            *self.request = decode(bytes).await?;
+            self.bytes = message.read(limit_bytes).await?;
         }
-        Ok(self.request.encoded_len())
+        Ok(self.bytes.len())
     }
 
     fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError> {
-        let ModelInferRequest {
-            model_name,
-            model_version,
-            ..
-        } = &*self.request;
-        reference(model_name, model_version).map(Cow::Owned)
+        let model = ForModel::decode(self.bytes.clone()).map_err(no_message)?;
+        reference(&model.name, &model.version).map(Cow::Owned)
     }
 
     fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError> {
-        let request = std::mem::take(&mut *self.request);
+        let bytes = std::mem::take(&mut self.bytes);
         let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
-        let mut urgency = urgency(&request.parameters)?;
+        let inputs = signature.inputs.len();
+        // Numbers of the fields of the message, and of an input.
+        at_most(&bytes, &[4], MAX_PARAMETERS, "parameters")?;
+        at_most(&bytes, &[5], inputs, "inputs than the model has")?;
+        at_most(
+            &bytes,
+            &[7],
+            inputs,
+            "`raw_input_contents` than the model has inputs",
+        )?;
+        let outputs_of_model = signature.outputs.len();
+        at_most(&bytes, &[6], outputs_of_model, "outputs than the model has")?;
+        at_most(&bytes, &[5, 4], MAX_PARAMETERS, "parameters of inputs")?;
+        at_most(&bytes, &[6, 2], MAX_PARAMETERS, "parameters of outputs")?;
+        let request = ModelInferRequest::decode(bytes).map_err(no_message)?;
+        let mut urgency = urgency(&request.parameters);
         urgency.timeout = match (urgency.timeout, self.timeout) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -110,14 +127,63 @@ impl Payload for InferPayload<'_> {
     }
 }
 
-/// A message as a request.
+/// Parameters of a request, or of its inputs together, at most.
+const MAX_PARAMETERS: usize = 256;
+
+fn no_message(error: prost::DecodeError) -> PredictError {
+    PredictError::Malformed(format!("the message: {error}"))
+}
+
+/// Refuses a message in which a field stands too often, before anything is made of it. `path` leads to the field through the
+/// messages that hold it, whose fields are counted together.
 ///
 /// # Errors
-/// `Malformed` for bytes that are none.
-pub(super) async fn decode(message: Bytes) -> Result<ModelInferRequest, PredictError> {
-    apart(message.len(), || ModelInferRequest::decode(message))
-        .await
-        .map_err(|error| PredictError::Malformed(format!("the message: {error}")))
+/// `InvalidInput`, and `Malformed` for bytes that are no message.
+pub(super) fn at_most(
+    message: &[u8],
+    path: &[u32],
+    most: usize,
+    what: &str,
+) -> Result<(), PredictError> {
+    let mut found = 0;
+    count(message, path, most, &mut found).map_err(no_message)?;
+    if found > most {
+        return Err(invalid(format!("there are more {what}: at most {most}")));
+    }
+    Ok(())
+}
+
+/// Counts a field, and stops beyond `most`.
+fn count(
+    mut message: &[u8],
+    path: &[u32],
+    most: usize,
+    found: &mut usize,
+) -> Result<(), prost::DecodeError> {
+    let Some((field, inner)) = path.split_first() else {
+        return Ok(());
+    };
+    while !message.is_empty() && *found <= most {
+        let (tag, wire) = encoding::decode_key(&mut message)?;
+        if tag == *field && wire == WireType::LengthDelimited {
+            let length = encoding::decode_varint(&mut message)?;
+            let length = usize::try_from(length).ok();
+            let split = length.and_then(|length| message.split_at_checked(length));
+            // A message that ends early: prost says so when it reads on.
+            let Some((field, rest)) = split else {
+                return Ok(());
+            };
+            if inner.is_empty() {
+                *found += 1;
+            } else {
+                count(field, inner, most, found)?;
+            }
+            message = rest;
+        } else {
+            encoding::skip_field(wire, tag, &mut message, DecodeContext::default())?;
+        }
+    }
+    Ok(())
 }
 
 /// A model, and its version where one is named.
@@ -129,26 +195,21 @@ fn invalid(problem: String) -> PredictError {
     PredictError::Mismatch(Mismatch::new(ErrorKind::InvalidInput, problem))
 }
 
-fn urgency(parameters: &HashMap<String, InferParameter>) -> Result<Urgency, PredictError> {
-    let whole = |name: &str| match parameters
-        .get(name)
-        .and_then(|p| p.parameter_choice.as_ref())
-    {
-        None => Ok(0),
-        Some(ParameterChoice::Uint64Param(value)) => Ok(*value),
-        Some(ParameterChoice::Int64Param(value)) if *value >= 0 => Ok(*value as u64),
-        Some(ParameterChoice::StringParam(text)) if text.parse::<u64>().is_ok() => {
-            Ok(text.parse().unwrap_or_default())
+/// What of the parameters means something here; what cannot be honoured is passed over.
+fn urgency(parameters: &HashMap<String, InferParameter>) -> Urgency {
+    let whole = |name: &str| {
+        let parameter = parameters.get(name)?.parameter_choice.as_ref()?;
+        match parameter {
+            ParameterChoice::Uint64Param(value) => Some(*value),
+            ParameterChoice::Int64Param(value) => u64::try_from(*value).ok(),
+            ParameterChoice::StringParam(text) => text.parse().ok(),
+            _ => None,
         }
-        Some(_) => Err(PredictError::Malformed(format!(
-            "`{name}` is a whole number from 0 to 2^64 - 1"
-        ))),
     };
-    let micros = whole("timeout")?;
-    Ok(Urgency {
-        timeout: (micros > 0).then(|| Duration::from_micros(micros)),
-        priority: whole("priority")?,
-    })
+    Urgency {
+        timeout: whole("timeout").and_then(oip::timeout),
+        priority: whole("priority").unwrap_or(0),
+    }
 }
 
 /// Where the outputs stand that the caller wants; all of them, if it names none.

@@ -10,8 +10,10 @@ mod infer;
 mod look;
 pub(crate) mod messages;
 mod repository;
+mod route;
 mod service;
 mod status;
 mod unary;
 
+pub(crate) use route::is_stream;
 pub(crate) use service::{Service, not_serving, serving};

@@ -30,20 +30,25 @@ use super::messages::{
     DESCRIPTORS, ModelStreamInferResponse, ServerLiveRequest, ServerMetadataRequest,
     ServerReadyRequest,
 };
+use super::route::{Method, NAME, Route};
 use super::status::status;
 use super::unary::{Message, Unary, lost};
 use super::{look, repository};
 use crate::extract::{self, X_REQUEST_ID};
 use crate::front::{caught, panicked};
 use crate::reply::{Failure, describe};
+use crate::routes::to_the_end;
 use crate::shed::Shedding;
 use crate::{App, HttpConfig};
 
-const NAME: &str = "inference.GRPCInferenceService";
 /// The tenant that an operator means: gRPC has no path before which it could stand.
 const X_FORETELL_TENANT: HeaderName = HeaderName::from_static("x-foretell-tenant");
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const GRPC_STATUS: &str = "grpc-status";
+/// Bytes of a message that says nothing, or names a service, at most: nobody has shown a key for it.
+const MAX_PUBLIC_BYTES: usize = 1 << 10;
+/// Parameters of a call of load, at most: its files are among them.
+const MAX_LOAD_PARAMETERS: usize = 64;
 /// Bytes of a call of load, at most: it may bring the files of a version.
 const MAX_LOAD_BYTES: u64 = 32 << 20;
 
@@ -78,9 +83,17 @@ impl Service {
         };
         let service = Self {
             app,
-            health: BoxCloneSyncService::new(health),
-            reflection: BoxCloneSyncService::new(reflection().build_v1()?),
-            older_reflection: BoxCloneSyncService::new(reflection().build_v1alpha()?),
+            health: BoxCloneSyncService::new(health.max_decoding_message_size(MAX_PUBLIC_BYTES)),
+            reflection: BoxCloneSyncService::new(
+                reflection()
+                    .build_v1()?
+                    .max_decoding_message_size(MAX_PUBLIC_BYTES),
+            ),
+            older_reflection: BoxCloneSyncService::new(
+                reflection()
+                    .build_v1alpha()?
+                    .max_decoding_message_size(MAX_PUBLIC_BYTES),
+            ),
             max_json_bytes: config.max_json_bytes,
             shedding: Arc::new(Shedding::new()),
         };
@@ -187,7 +200,9 @@ impl Service {
             Method::RepositoryModelLoad => self.load(call, request).await,
             Method::RepositoryModelUnload => {
                 self.keyed(call, small, request, |app, call, asked| async move {
-                    repository::unload(&app, &call, asked).await
+                    // To its end, although the caller may hang up: half an act is what nobody asked for.
+                    let unload = async move { repository::unload(&app, &call, asked).await };
+                    to_the_end(unload).await?
                 })
                 .await
             }
@@ -208,8 +223,8 @@ impl Service {
         R: prost::Message,
     {
         let app = self.app.clone();
-        let limit = self.max_json_bytes;
-        let unary = Unary(move |mut message: Message| {
+        let limit = MAX_PUBLIC_BYTES as u64;
+        let unary = Unary::of(&request, move |mut message: Message| {
             let (app, call) = (app.clone(), call.clone());
             async move {
                 let asked = read(&mut message, limit).await;
@@ -234,15 +249,14 @@ impl Service {
         F: Future<Output = Result<R, Failure>> + Send,
     {
         let app = self.app.clone();
-        let unary = Unary(move |mut message: Message| {
+        let unary = Unary::of(&request, move |mut message: Message| {
             let (app, call) = (app.clone(), call.clone());
             async move {
                 let request_id = call.request_id.clone();
                 let answered = async {
                     app.manager.caller_of(&call).await?;
                     let asked = read(&mut message, limit).await?;
-                    // To its end, although the caller may hang up: half an act is what nobody asked for.
-                    crate::routes::to_the_end(async move { act(app, call, asked).await }).await?
+                    act(app, call, asked).await
                 };
                 match answered.await {
                     Ok(answer) => Ok(written(&answer)),
@@ -256,15 +270,18 @@ impl Service {
     /// As `keyed`, but with a place among the uploads before the message is read: it may be one.
     async fn load(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
         let app = self.app.clone();
-        let unary = Unary(move |mut message: Message| {
+        let unary = Unary::of(&request, move |mut message: Message| {
             let (app, call) = (app.clone(), call.clone());
             async move {
                 let request_id = call.request_id.clone();
                 let answered = async {
                     let upload = app.manager.begin_unnamed_upload(&call).await?;
-                    let asked = read(&mut message, MAX_LOAD_BYTES).await?;
+                    let bytes = message.read(MAX_LOAD_BYTES).await?;
+                    // Number 3 of the message: its parameters.
+                    infer::at_most(&bytes, &[3], MAX_LOAD_PARAMETERS, "parameters")?;
+                    let asked = decoded(bytes).await?;
                     let load = async move { repository::load(&app, &call, upload, asked).await };
-                    crate::routes::to_the_end(load).await?
+                    to_the_end(load).await?
                 };
                 match answered.await {
                     Ok(answer) => Ok(written(&answer)),
@@ -278,7 +295,7 @@ impl Service {
     async fn infer(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
         let app = self.app.clone();
         let timeout = timeout(request.headers());
-        let unary = Unary(move |message: Message| {
+        let unary = Unary::of(&request, move |message: Message| {
             let (app, call) = (app.clone(), call.clone());
             async move {
                 let mut asked = Asked::default();
@@ -345,7 +362,10 @@ async fn read<M: prost::Message + Default>(
     message: &mut Message,
     limit: u64,
 ) -> Result<M, Failure> {
-    let bytes = message.read(limit).await?;
+    decoded(message.read(limit).await?).await
+}
+
+async fn decoded<M: prost::Message + Default>(bytes: Bytes) -> Result<M, Failure> {
     let decoded = apart(bytes.len(), || M::decode(bytes)).await;
     decoded.map_err(|error| PredictError::Malformed(format!("the message: {error}")).into())
 }
@@ -406,7 +426,7 @@ impl StreamingService<Bytes> for InferStream {
                         Ok(None) => None,
                         Ok(Some(message)) => {
                             let answer = one_of_stream(&app, &call, message).await;
-                            Some((Ok(answer.encode_to_vec().into()), Some(messages)))
+                            Some((Ok(answer), Some(messages)))
                         }
                         Err(error) => {
                             let failure = lost(&error, limit).into();
@@ -422,31 +442,34 @@ impl StreamingService<Bytes> for InferStream {
 }
 
 /// One inference of a stream. Its error is its answer.
-async fn one_of_stream(app: &App, call: &Call, message: Bytes) -> ModelStreamInferResponse {
+async fn one_of_stream(app: &App, call: &Call, message: Bytes) -> Bytes {
     let mut asked = Asked::default();
     let answered = async {
-        let request = Box::new(infer::decode(message).await?);
-        let payload = InferPayload::read(request, None, &mut asked);
+        let payload = InferPayload::read(message, &mut asked);
         app.predictor.predict(call, payload).await
     };
     match answered.await {
         Ok(answer) => {
             let id = call.request_id.as_str();
-            let response =
-                apart(answer.json_bytes(), || infer::response(&answer, &asked, id)).await;
+            let written = apart(answer.json_bytes(), || {
+                let response = ModelStreamInferResponse {
+                    error_message: String::new(),
+                    infer_response: Some(infer::response(&answer, &asked, id)),
+                };
+                response.encode_to_vec().into()
+            });
+            let written = written.await;
             answer.target.statistics.wrote(answer.at);
-            ModelStreamInferResponse {
-                error_message: String::new(),
-                infer_response: Some(response),
-            }
+            written
         }
         Err(error) => {
             let failure = Failure::from(error);
             failure.log(&call.request_id);
-            ModelStreamInferResponse {
+            let response = ModelStreamInferResponse {
                 error_message: failure.message().to_owned(),
                 infer_response: None,
-            }
+            };
+            response.encode_to_vec().into()
         }
     }
 }
@@ -467,120 +490,9 @@ pub(crate) async fn serving(reporter: &HealthReporter) {
         .await;
 }
 
-/// Whose call a path is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Ours(Method),
-    Health,
-    Reflection,
-    OlderReflection,
-    Unknown,
-}
-
-impl Route {
-    fn of(path: &str) -> Self {
-        let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
-        else {
-            return Self::Unknown;
-        };
-        match service {
-            NAME => Method::of(method).map_or(Self::Unknown, Self::Ours),
-            "grpc.health.v1.Health" => Self::Health,
-            "grpc.reflection.v1.ServerReflection" => Self::Reflection,
-            "grpc.reflection.v1alpha.ServerReflection" => Self::OlderReflection,
-            _ => Self::Unknown,
-        }
-    }
-
-    const fn template(self) -> &'static str {
-        match self {
-            Self::Ours(method) => method.as_str(),
-            Self::Health => "health",
-            Self::Reflection | Self::OlderReflection => "reflection",
-            Self::Unknown => "none",
-        }
-    }
-}
-
-/// The methods of the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    ServerLive,
-    ServerReady,
-    ServerMetadata,
-    ModelReady,
-    ModelMetadata,
-    ModelConfig,
-    ModelStatistics,
-    ModelInfer,
-    ModelStreamInfer,
-    RepositoryIndex,
-    RepositoryModelLoad,
-    RepositoryModelUnload,
-}
-
-impl Method {
-    const ALL: [Self; 12] = [
-        Self::ServerLive,
-        Self::ServerReady,
-        Self::ServerMetadata,
-        Self::ModelReady,
-        Self::ModelMetadata,
-        Self::ModelConfig,
-        Self::ModelStatistics,
-        Self::ModelInfer,
-        Self::ModelStreamInfer,
-        Self::RepositoryIndex,
-        Self::RepositoryModelLoad,
-        Self::RepositoryModelUnload,
-    ];
-
-    fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str() == name)
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::ServerLive => "ServerLive",
-            Self::ServerReady => "ServerReady",
-            Self::ServerMetadata => "ServerMetadata",
-            Self::ModelReady => "ModelReady",
-            Self::ModelMetadata => "ModelMetadata",
-            Self::ModelConfig => "ModelConfig",
-            Self::ModelStatistics => "ModelStatistics",
-            Self::ModelInfer => "ModelInfer",
-            Self::ModelStreamInfer => "ModelStreamInfer",
-            Self::RepositoryIndex => "RepositoryIndex",
-            Self::RepositoryModelLoad => "RepositoryModelLoad",
-            Self::RepositoryModelUnload => "RepositoryModelUnload",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_method_of_the_descriptors_is_answered() {
-        let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
-        let services = set.file.iter().flat_map(|file| &file.service);
-        let methods: Vec<&str> = services.flat_map(|s| &s.method).map(|m| m.name()).collect();
-        assert_eq!(methods.len(), Method::ALL.len());
-        for method in methods {
-            let path = format!("/{NAME}/{method}");
-            assert!(matches!(Route::of(&path), Route::Ours(_)), "{path}");
-        }
-        for path in [
-            "",
-            "/",
-            "x",
-            "/inference.GRPCInferenceService/",
-            "/a/ModelInfer",
-        ] {
-            assert_eq!(Route::of(path), Route::Unknown, "{path}");
-        }
-    }
 
     #[test]
     fn a_deadline_is_a_number_and_its_unit() {

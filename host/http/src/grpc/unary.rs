@@ -1,11 +1,13 @@
 //! A call of one message and one answer.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
 use foretell_predict::PredictError;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tonic::server::ClientStreamingService;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -14,7 +16,10 @@ use tonic::{Code, Request, Response, Status, Streaming};
 const WHOLE_MESSAGE_TIME: Duration = Duration::from_secs(60);
 
 /// The message of a call, unread.
-pub(super) struct Message(Streaming<Bytes>);
+pub(super) struct Message {
+    stream: Streaming<Bytes>,
+    is_compressed: bool,
+}
 
 impl Message {
     /// Reads it. How long it may be was said when the call was taken.
@@ -23,8 +28,16 @@ impl Message {
     /// `TooLarge`, `Malformed` if there is none, if it cannot be inflated or if it takes too long, `BodyLost` if the caller went
     /// away.
     pub(super) async fn read(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
-        let message = timeout(WHOLE_MESSAGE_TIME, self.0.message());
-        let message = message.await.map_err(|_| {
+        let mut message = pin!(self.stream.message());
+        let message = poll_fn(|cx| {
+            if self.is_compressed && is_multi_threaded() {
+                // tonic inflates where it is polled, which takes tens of milliseconds for the longest.
+                block_in_place(|| message.as_mut().poll(cx))
+            } else {
+                message.as_mut().poll(cx)
+            }
+        });
+        let message = timeout(WHOLE_MESSAGE_TIME, message).await.map_err(|_| {
             let seconds = WHOLE_MESSAGE_TIME.as_secs();
             PredictError::Malformed(format!("the message took longer than {seconds} s"))
         })?;
@@ -52,7 +65,26 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Sen
 
 /// A function of one message as the service that tonic wants. To the wire it is all one whether a caller may send several
 /// messages; to tonic it is not: only so is the message left unread until it is asked for.
-pub(super) struct Unary<F>(pub(super) F);
+pub(super) struct Unary<F> {
+    answer: F,
+    is_compressed: bool,
+}
+
+impl<F> Unary<F> {
+    /// What answers a request.
+    pub(super) fn of<B>(request: &http::Request<B>, answer: F) -> Self {
+        let encoding = request.headers().get("grpc-encoding");
+        Self {
+            answer,
+            is_compressed: encoding.is_some_and(|encoding| encoding != "identity"),
+        }
+    }
+}
+
+/// A runtime of one thread has no other to go on with.
+fn is_multi_threaded() -> bool {
+    Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread
+}
 
 impl<F, A> ClientStreamingService<Bytes> for Unary<F>
 where
@@ -63,6 +95,9 @@ where
     type Future = Answer;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Answer {
-        Box::pin((self.0)(Message(request.into_inner())))
+        Box::pin((self.answer)(Message {
+            stream: request.into_inner(),
+            is_compressed: self.is_compressed,
+        }))
     }
 }

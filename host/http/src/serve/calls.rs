@@ -108,9 +108,12 @@ async fn run(
     let under_way = watch::Sender::new(0_usize);
     let service = service_fn(|request: http::Request<Incoming>| {
         shared.calls.fetch_add(1, Ordering::Relaxed);
-        let (service, call) = (shared.service.clone(), UnderWay::begin(&under_way));
+        // A stream may stay open for ever: nobody waits for its end when the server stops.
+        let is_stream = grpc::is_stream(request.uri().path());
+        let call = (!is_stream).then(|| UnderWay::begin(&under_way));
+        let shared = Arc::clone(&shared);
         async move {
-            let response = service.answer(request.map(Body::new)).await;
+            let response = shared.service.answer(request.map(Body::new)).await;
             // It is under way until its answer is out of our hands.
             let noted = |body: Body| {
                 Body::new(body.map_frame(move |frame| {

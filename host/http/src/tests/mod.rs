@@ -7,6 +7,7 @@ mod calls;
 mod connections;
 mod doors;
 mod errors;
+mod frames;
 mod generate;
 mod grpc;
 mod host;

@@ -1,11 +1,13 @@
 //! Models taken out of service and put back, without a change of their versions.
 
+use std::collections::HashSet;
+
 use foretell_store::{ModelRecord, StoreError};
 use foretell_types::TenantId;
 
 use super::Manager;
 use super::models::{WRITE, unknown_model};
-use crate::{Call, ModelRef, PredictError};
+use crate::{Call, PredictError};
 
 impl Manager {
     /// Takes a model out of service, also across restarts: what is under way ends, later calls are refused, and nothing of
@@ -14,53 +16,73 @@ impl Manager {
     /// # Errors
     /// `NotFound` if the tenant has no such model.
     pub async fn unload(&self, call: &Call, model: &str) -> Result<(), PredictError> {
-        let (tenant, record) = self.set_unloaded(call, model, true).await?;
+        let (tenant, record) = self.writable(call, model).await?;
+        self.set_unloaded(call, &tenant, &record, true).await?;
+        // Code is kept by its content: what another model has in service stays.
+        let models = self.parts.models.list(&tenant).await?;
+        let in_service: HashSet<_> = models
+            .iter()
+            .filter(|model| !model.unloaded)
+            .flat_map(|model| &model.versions)
+            .map(|version| version.digest)
+            .collect();
         for version in &record.versions {
-            self.parts.runner.forget(&tenant, &version.digest);
+            if !in_service.contains(&version.digest) {
+                self.parts.runner.forget(&tenant, &version.digest);
+            }
         }
         Ok(())
     }
 
-    /// Puts a model back into service, and makes its active version ready to run.
+    /// Makes a model's active version ready to run, and puts the model back into service.
     ///
     /// # Errors
-    /// `NotFound` if the tenant has no such model, `Load` if the version cannot be made ready.
+    /// `NotFound` if the tenant has no such model; `Load` if the version cannot be made ready: the model is then as it was.
     pub async fn load(&self, call: &Call, model: &str) -> Result<(), PredictError> {
-        let (tenant, record) = self.set_unloaded(call, model, false).await?;
+        let (tenant, record) = self.writable(call, model).await?;
         let active = record.traffic.active.as_ref();
         let mut versions = record.versions.iter();
-        let Some(version) = versions.find(|version| Some(&version.version) == active) else {
-            return Ok(());
-        };
-        let loaded = self.parts.runner.load(&tenant, &version.digest).await;
-        loaded.map_err(|error| PredictError::Load {
-            target: format!("{tenant}/{} version {}", record.name, version.version),
-            error,
-        })
+        if let Some(version) = versions.find(|version| Some(&version.version) == active) {
+            let loaded = self.parts.runner.load(&tenant, &version.digest).await;
+            loaded.map_err(|error| PredictError::Load {
+                target: format!("{tenant}/{} version {}", record.name, version.version),
+                error,
+            })?;
+        }
+        self.set_unloaded(call, &tenant, &record, false).await
+    }
+
+    /// A model of the caller's, who may change it.
+    async fn writable(
+        &self,
+        call: &Call,
+        model: &str,
+    ) -> Result<(TenantId, ModelRecord), PredictError> {
+        let caller = self.parts.identity.caller(call, WRITE).await?;
+        let tenant = caller.tenant.id.clone();
+        let record = self.model_of(&tenant, model).await?;
+        Ok((tenant, record))
     }
 
     async fn set_unloaded(
         &self,
         call: &Call,
-        model: &str,
+        tenant: &TenantId,
+        record: &ModelRecord,
         unloaded: bool,
-    ) -> Result<(TenantId, ModelRecord), PredictError> {
-        let caller = self.parts.identity.caller(call, WRITE).await?;
-        let (tenant, name) = (
-            caller.tenant.id.clone(),
-            ModelRef::parse(model, None)?.model,
-        );
-        let models = &self.parts.models;
-        let set = models.set_unloaded(&tenant, &name, unloaded).await;
+    ) -> Result<(), PredictError> {
+        let (models, name) = (&self.parts.models, &record.name);
+        let set = models.set_unloaded(tenant, name, unloaded).await;
         let before = set.map_err(|error| match error {
-            StoreError::NotFound(_) => unknown_model(&name),
+            // Deleted since it was looked at.
+            StoreError::NotFound(_) => unknown_model(name),
             other => other.into(),
         })?;
-        self.parts.registry.changed(&tenant, &name);
+        // What changes nothing forgets nothing: a version that fails stays suspended.
         if before != unloaded {
+            self.parts.registry.changed(tenant, name);
             tracing::info!(%tenant, model = %name, unloaded, request_id = %call.request_id, "model taken out of service or put back");
         }
-        let record = self.model_of(&tenant, model).await?;
-        Ok((tenant, record))
+        Ok(())
     }
 }

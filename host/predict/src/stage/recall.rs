@@ -13,6 +13,7 @@ use foretell_types::run::Usage;
 use foretell_types::signature::Checked;
 use foretell_types::{Elements, Tensor};
 
+use super::run::Until;
 use crate::answer::{Cached, Lookup};
 use crate::cache::{AnswerCache, Found, Key, Place};
 use crate::call::CacheUse;
@@ -68,9 +69,13 @@ pub(crate) fn question<'a>(
 }
 
 /// Finds the answer, or the place for it. Equal questions are run once: whoever comes second waits for the first, as long
-/// as the version has for one run, and is then run by itself; of those who wait for a run that fails, one at a time is
+/// as the version has for one run, or as its own caller waits, and is then run by itself; of those who wait for a run that fails, one at a time is
 /// run again.
-pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recalled<'_> {
+pub(crate) async fn recall(
+    question: Question<'_>,
+    target: Arc<Target>,
+    until: Option<Until>,
+) -> Recalled<'_> {
     let Question {
         inputs,
         known,
@@ -87,7 +92,8 @@ pub(crate) async fn recall(question: Question<'_>, target: Arc<Target>) -> Recal
     let (cached, place) = if wanted == CacheUse::Refresh {
         (Cached::Bypass, Some(cache.renew(key)))
     } else {
-        let patience = Duration::from_millis(u64::from(target.runtime.deadline_ms));
+        let deadline = Duration::from_millis(u64::from(target.runtime.deadline_ms));
+        let patience = until.map_or(deadline, |until| deadline.min(until.left()));
         match cache.find(&key, patience).await {
             Found::Answer(outputs) => {
                 let at = Instant::now();

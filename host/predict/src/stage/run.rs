@@ -1,11 +1,11 @@
 //! The one call of the runner.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foretell_types::Tensor;
-use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Urgency, Usage};
-use tokio::time::{Instant, timeout};
+use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
+use tokio::time::timeout;
 
 use super::admit::{Admitted, Permit};
 use super::recall::Missed;
@@ -40,7 +40,8 @@ pub(crate) async fn run<'a>(
     runner: &dyn Runner,
     admitted: Admitted,
     missed: Missed<'a>,
-    urgency: Urgency,
+    until: Option<Until>,
+    priority: u64,
 ) -> Ran<'a> {
     let Missed {
         target,
@@ -50,7 +51,8 @@ pub(crate) async fn run<'a>(
     } = missed;
     let rows = inputs.rows();
     let deadline = Duration::from_millis(u64::from(target.runtime.deadline_ms));
-    let patience = urgency.timeout.filter(|timeout| *timeout < deadline);
+    let left = until.map(Until::left);
+    let patience = left.filter(|left| *left < deadline);
     let call = RunCall {
         tenant: target.tenant.clone(),
         version: target.digest,
@@ -60,12 +62,14 @@ pub(crate) async fn run<'a>(
             memory_bytes: u64::from(target.runtime.memory_mib) << 20,
             isolation: target.runtime.isolation,
         },
-        priority: urgency.priority,
+        is_hurried: patience.is_some(),
+        priority,
     };
-    let (outcome, gave_up) = match urgency.timeout {
-        None => (runner.run(call).await, None),
-        Some(time) => Box::pin(run_within(runner, call, time, patience)).await,
+    let (outcome, gave_up) = match left {
+        None => (runner.run(call).await, false),
+        Some(left) => Box::pin(run_within(runner, call, left)).await,
     };
+    let gave_up = until.filter(|_| gave_up).map(|until| until.timeout);
     Ran {
         target,
         rows,
@@ -77,27 +81,50 @@ pub(crate) async fn run<'a>(
     }
 }
 
-/// Runs a call whose caller waits for `time` and no longer, for a thread and in the sandbox; where that is less than the
-/// version has, `patience` says so. What has begun is ended by its deadline, which is no later.
-async fn run_within(
-    runner: &dyn Runner,
-    call: RunCall,
-    time: Duration,
-    patience: Option<Duration>,
-) -> (RunOutcome, Option<Duration>) {
-    let (deadline, began) = (call.limits.deadline, Instant::now());
-    let Ok(outcome) = timeout(time, runner.run(call)).await else {
-        let outcome = RunOutcome {
-            result: Err(RunError::Deadline { deadline }),
-            usage: Usage {
-                queued: began.elapsed(),
-                compute: Duration::ZERO,
-            },
-        };
-        return (outcome, Some(time));
+/// Until when a caller wants its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Until {
+    at: Instant,
+    /// What it asked for.
+    timeout: Duration,
+}
+
+impl Until {
+    /// So long after a moment; none = never.
+    pub(crate) fn after(began: Instant, timeout: Option<Duration>) -> Option<Self> {
+        let timeout = timeout?;
+        // Beyond what the clock can tell is never, too.
+        let at = began.checked_add(timeout)?;
+        Some(Self { at, timeout })
+    }
+
+    /// What is left of it.
+    pub(crate) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Runs a call whose caller waits for so long and no longer, for a thread and in the sandbox; whether that is why it has no
+/// outputs. What has begun is ended by its deadline, which is no later.
+async fn run_within(runner: &dyn Runner, call: RunCall, left: Duration) -> (RunOutcome, bool) {
+    let (limits, is_hurried, began) = (call.limits, call.is_hurried, Instant::now());
+    let gone = |queued| RunOutcome {
+        result: Err(RunError::Deadline {
+            deadline: limits.deadline,
+        }),
+        usage: Usage {
+            queued,
+            compute: Duration::ZERO,
+        },
+    };
+    if left.is_zero() {
+        return (gone(Duration::ZERO), true);
+    }
+    let Ok(outcome) = timeout(left, runner.run(call)).await else {
+        return (gone(began.elapsed()), true);
     };
     let ended = matches!(outcome.result, Err(RunError::Deadline { .. }));
-    (outcome, patience.filter(|_| ended))
+    (outcome, ended && is_hurried)
 }
 
 impl<'a> Ran<'a> {

@@ -107,7 +107,7 @@ async fn an_unloaded_model_holds_nothing_and_comes_back_ready_to_run() {
     assert_eq!(Some(loaded), digests().next().map(|active| vec![active]));
     assert_eq!(house.predict(&own, "m", None, 1.0).await.unwrap(), 2.0);
 
-    // It is in service again, and its caller hears why it could not be made ready.
+    // Its caller hears why it could not be made ready, and it is not in service.
     house.manager.unload(&own, "m").await.unwrap();
     let full = RunError::Unavailable {
         cause: "it is being compiled".into(),
@@ -117,6 +117,11 @@ async fn an_unloaded_model_holds_nothing_and_comes_back_ready_to_run() {
     let error = house.manager.load(&own, "m").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    assert_eq!(
+        house.kind(&own, "m", None, 1.0).await,
+        ErrorKind::ModelUnloaded
+    );
+    house.manager.load(&own, "m").await.unwrap();
     assert_eq!(house.predict(&own, "m", None, 1.0).await.unwrap(), 2.0);
 }
 

@@ -116,19 +116,43 @@ pub(crate) fn read(
 
 /// The parameters of the request: those that mean something here.
 fn parameters(reader: &mut Reader<'_>, asked: &mut Asked) -> Result<(), Fault> {
-    reader.object(|reader, key| {
+    parameters_of(reader, |reader, key| {
         match key.as_ref() {
             "binary_data_output" => asked.binary = reader.truth()?,
-            // Microseconds; none and 0 leave it to the version.
-            "timeout" => {
-                let micros = whole(reader, "timeout")?;
-                asked.urgency.timeout = (micros > 0).then(|| Duration::from_micros(micros));
-            }
-            "priority" => asked.urgency.priority = whole(reader, "priority")?,
+            "timeout" => asked.urgency.timeout = wish(reader)?.and_then(timeout),
+            "priority" => asked.urgency.priority = wish(reader)?.unwrap_or(0),
             _ => reader.skip()?,
         }
         Ok(())
     })
+}
+
+/// A time in microseconds; 0 leaves it to the version.
+pub(crate) fn timeout(micros: u64) -> Option<Duration> {
+    (micros > 0).then(|| Duration::from_micros(micros))
+}
+
+/// A whole number, also as a text, of a parameter that may be passed over: what is none is as if it were not there.
+fn wish(reader: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
+    Ok(match reader.peek() {
+        Some(b'"') => reader.string()?.parse().ok(),
+        Some(b'-' | b'0'..=b'9') => reader.number()?.text.parse().ok(),
+        _ => {
+            reader.skip()?;
+            None
+        }
+    })
+}
+
+/// Parameters, where there are some: `null` stands for none.
+fn parameters_of<'a>(
+    reader: &mut Reader<'a>,
+    each: impl FnMut(&mut Reader<'a>, &Cow<'a, str>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    if reader.peek() == Some(b'n') {
+        return reader.null();
+    }
+    reader.object(each).map(drop)
 }
 
 /// A whole number, also as a text: some clients write all parameters as texts.
@@ -269,7 +293,7 @@ fn of_input(name: &str, fault: &str) -> String {
 /// What the parameters of a tensor say of where its data stand.
 fn binary_size(reader: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
     let mut size = None;
-    reader.object(|reader, key| {
+    parameters_of(reader, |reader, key| {
         match key.as_ref() {
             "binary_data_size" => size = Some(whole(reader, "binary_data_size")?),
             "shared_memory_region" => return Err(shared_memory(reader)),
@@ -415,7 +439,7 @@ pub(crate) fn output_place(
 
 fn output_binary(reader: &mut Reader<'_>) -> Result<Option<bool>, Fault> {
     let mut binary = None;
-    reader.object(|reader, key| {
+    parameters_of(reader, |reader, key| {
         match key.as_ref() {
             "binary_data" => binary = Some(reader.truth()?),
             "shared_memory_region" => return Err(shared_memory(reader)),

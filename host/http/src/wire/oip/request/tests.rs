@@ -112,6 +112,24 @@ fn what_other_servers_understand_is_passed_over() {
 }
 
 #[test]
+fn parameters_that_cannot_be_honoured_are_as_if_they_were_not_there() {
+    let x = r#""inputs":[{"name":"x","datatype":"FP64","shape":[1],"data":[1],"parameters":null}]"#;
+    for parameters in [
+        "null",
+        "{}",
+        r#"{"timeout":null,"priority":-1}"#,
+        r#"{"timeout":1000.5,"priority":true}"#,
+        r#"{"timeout":"soon","priority":[1]}"#,
+        r#"{"timeout":0,"priority":{}}"#,
+    ] {
+        let outputs = r#""outputs":[{"name":"y","parameters":null}]"#;
+        let body = format!(r#"{{{x},{outputs},"parameters":{parameters}}}"#);
+        let (_, asked) = tensors(&body).unwrap();
+        assert_eq!(asked.urgency, Urgency::default(), "{parameters}");
+    }
+}
+
+#[test]
 fn what_is_no_request_is_refused_with_its_place() {
     let x = |rest: &str| format!(r#"{{"inputs":[{{"name":"x","datatype":"FP64",{rest}}}]}}"#);
     for (body, kind, expected) in [
