@@ -20,6 +20,7 @@ mod calls;
 mod connection;
 mod pace;
 mod places;
+mod unread;
 
 use crate::{App, HttpConfig, grpc, routes};
 use calls::Calls;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -22,6 +21,7 @@ use tonic::body::Body;
 use tonic_health::server::HealthReporter;
 
 use super::connection::{LINGER, linger};
+use super::unread::{Pieces, Unread};
 use super::{Speaks, is_set};
 use crate::{App, HttpConfig, grpc};
 
@@ -106,22 +106,18 @@ async fn run(
         Err(_) => return tracing::debug!(%peer, "connection was silent for too long"),
     }
     let under_way = watch::Sender::new(0_usize);
+    let unread = Arc::new(Unread::default());
     let service = service_fn(|request: http::Request<Incoming>| {
         shared.calls.fetch_add(1, Ordering::Relaxed);
         // A stream may stay open for ever: nobody waits for its end when the server stops.
         let is_stream = grpc::is_stream(request.uri().path());
         let call = (!is_stream).then(|| UnderWay::begin(&under_way));
-        let shared = Arc::clone(&shared);
+        let (shared, unread) = (Arc::clone(&shared), Arc::clone(&unread));
         async move {
             let response = shared.service.answer(request.map(Body::new)).await;
             // It is under way until its answer is out of our hands.
-            let noted = |body: Body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _call = &call;
-                    frame
-                }))
-            };
-            Ok::<_, Infallible>(response.map(noted))
+            let pieces = |body| Body::new(Pieces::new(body, unread, call));
+            Ok::<_, Infallible>(response.map(pieces))
         }
     });
     let io = TokioIo::new(Begun {
@@ -140,6 +136,9 @@ async fn run(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = is_left(&unread, shared.config.idle_timeout) => {
+            return tracing::debug!(%peer, "an answer was not read for too long");
+        }
         () = is_set(&mut ending) => {
             connection.as_mut().graceful_shutdown();
             let mut calls = under_way.subscribe();
@@ -156,6 +155,20 @@ async fn run(
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection failed");
+    }
+}
+
+/// Waits until an answer has waited for so long that its caller will not read it any more.
+async fn is_left(unread: &Unread, idle_timeout: Duration) {
+    loop {
+        let now = Instant::now();
+        let oldest = unread.oldest().unwrap_or(now);
+        let until = oldest + idle_timeout;
+        if until <= now {
+            return;
+        }
+        // What is answered meanwhile is looked at then, and so may wait for twice as long at most.
+        sleep_until(until).await;
     }
 }
 

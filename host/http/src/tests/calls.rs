@@ -94,3 +94,53 @@ async fn a_server_that_stops_ends_idle_connections() {
     read_to_close(&mut stream).await;
     assert_eq!(host.ended().await.cut_off, 0);
 }
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    let head = [
+        length[1], length[2], length[3], kind, flags, 0, 0, 0, stream,
+    ];
+    [&head[..], payload].concat()
+}
+
+#[tokio::test]
+async fn a_caller_that_reads_no_answer_is_let_go() {
+    let config = HttpConfig {
+        idle_timeout: Duration::from_millis(100),
+        ..HttpConfig::default()
+    };
+    let host = Host::with(config, Limits::default()).await;
+    let mut headers = Vec::new();
+    for (name, value) in [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "x"),
+        (":path", "/inference.GRPCInferenceService/ServerLive"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+    ] {
+        // A literal without indexing, as it is (RFC 7541, 6.2.2).
+        headers.push(0);
+        for text in [name, value] {
+            headers.push(text.len() as u8);
+            headers.extend_from_slice(text.as_bytes());
+        }
+    }
+    // Its window is 0 (settings, identifier 4): it takes no data at all.
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let call = [frame(1, 4, 1, &headers), frame(0, 1, 1, &[0; 5])].concat();
+    let mut stream = TcpStream::connect(host.grpc_address).await.unwrap();
+    let first = [PREFACE, &settings, &call].concat();
+    stream.write_all(&first).await.unwrap();
+    let heard = read_to_close(&mut stream).await;
+    // The head of an answer, whose stream is 1, and no data of it.
+    let is_frame = |kind: u8| {
+        let wanted = [0, 0, 0, 1];
+        heard
+            .windows(6)
+            .any(|bytes| bytes[0] == kind && bytes[2..] == wanted)
+    };
+    assert!(is_frame(1), "{heard:?}");
+    assert!(!is_frame(0), "{heard:?}");
+}
