@@ -30,6 +30,13 @@ ROWS = np.array([[6.1, 2.9, 4.7, 1.4], [5.1, 3.5, 1.4, 0.2]])
 LABELS = [1, 0]
 
 
+def inputs(triton, rows=ROWS, **options):
+    """The one input of the model, of the client that is under test."""
+    features = triton.InferInput("features", list(rows.shape), "FP64")
+    features.set_data_from_numpy(rows, **options)
+    return [features]
+
+
 def same(what, got, expected):
     if isinstance(got, np.ndarray) or isinstance(expected, np.ndarray):
         equal = np.array_equal(got, expected)

@@ -5,7 +5,7 @@ import queue
 import grpc
 import numpy as np
 import tritonclient.grpc as triton
-from house import ARTIFACT, GRPC, LABELS, MODEL, PLUGIN, ROWS, fails, headers, same
+from house import ARTIFACT, GRPC, LABELS, MODEL, PLUGIN, ROWS, fails, headers, inputs, same
 from tritonclient.utils import InferenceServerException
 
 client = triton.InferenceServerClient(GRPC)
@@ -25,34 +25,28 @@ index = client.get_model_repository_index(headers=headers())
 same("repository index", [(entry.name, entry.state) for entry in index.models], [(MODEL, "READY")])
 
 
-def inputs(rows=ROWS):
-    features = triton.InferInput("features", list(rows.shape), "FP64")
-    features.set_data_from_numpy(rows)
-    return [features]
-
-
 def outputs(*names):
     return [triton.InferRequestedOutput(name) for name in names]
 
 
-answer = client.infer(MODEL, inputs(), headers=headers(), request_id="of mine")
+answer = client.infer(MODEL, inputs(triton), headers=headers(), request_id="of mine")
 same("label", answer.as_numpy("label").tolist(), LABELS)
 expected = answer.as_numpy("probabilities")
 same("shape of the probabilities", expected.shape, (2, 3))
 same("id", answer.get_response().id, "of mine")
 same("model version", answer.get_response().model_version, "1")
 for coding in ["gzip", "deflate"]:
-    answer = client.infer(MODEL, inputs(), headers=headers(), compression_algorithm=coding)
+    answer = client.infer(MODEL, inputs(triton), headers=headers(), compression_algorithm=coding)
     same(f"probabilities, sent as {coding}", answer.as_numpy("probabilities"), expected)
-answer = client.infer(MODEL, inputs(), "1", outputs=outputs("label"), headers=headers())
+answer = client.infer(MODEL, inputs(triton), "1", outputs=outputs("label"), headers=headers())
 same("one output of one version", answer.as_numpy("label").tolist(), LABELS)
 same("the other was not asked for", answer.as_numpy("probabilities") is None, True)
 many = np.tile(ROWS, (2000, 1))
-answer = client.infer(MODEL, inputs(many), headers=headers(), compression_algorithm="gzip")
+answer = client.infer(MODEL, inputs(triton, many), headers=headers(), compression_algorithm="gzip")
 same("4,000 rows", answer.as_numpy("probabilities"), np.tile(expected, (2000, 1)))
 answer = client.infer(
     MODEL,
-    inputs(),
+    inputs(triton),
     headers=headers(),
     priority=1,
     timeout=5_000_000,
@@ -65,7 +59,7 @@ same("with parameters", answer.as_numpy("probabilities"), expected)
 
 answers = queue.Queue()
 for _ in range(20):
-    client.async_infer(MODEL, inputs(), lambda result, error: answers.put((result, error)), headers=headers())
+    client.async_infer(MODEL, inputs(triton), lambda result, error: answers.put((result, error)), headers=headers())
 for _ in range(20):
     result, error = answers.get(timeout=30)
     same("asynchronously", (error, result.as_numpy("label").tolist()), (None, LABELS))
@@ -73,7 +67,7 @@ for _ in range(20):
 # A stream: an error of one inference does not end it.
 client.start_stream(lambda result, error: answers.put((result, error)), headers=headers())
 for model in [MODEL, "nobody", MODEL]:
-    client.async_stream_infer(model, inputs(), request_id=model)
+    client.async_stream_infer(model, inputs(triton), request_id=model)
 for model in [MODEL, "nobody", MODEL]:
     result, error = answers.get(timeout=30)
     if model == "nobody":
@@ -88,13 +82,13 @@ same("counted", statistics.inference_stats.success.count >= 25, True)
 
 files = {"file:1/model.wasm": PLUGIN, "file:1/model.artifact": ARTIFACT}
 client.load_model("loaded", headers=headers(), config="{}", files=files)
-answer = client.infer("loaded", inputs(), headers=headers())
+answer = client.infer("loaded", inputs(triton), headers=headers())
 same("the loaded model's answer", answer.as_numpy("probabilities"), expected)
 client.unload_model("loaded", headers=headers())
 same("unloaded", client.is_model_ready("loaded", headers=headers()), False)
 fails(
     "asking an unloaded model",
-    lambda: client.infer("loaded", inputs(), headers=headers()),
+    lambda: client.infer("loaded", inputs(triton), headers=headers()),
     InferenceServerException,
     "UNAVAILABLE",
     "unloaded",
@@ -107,22 +101,22 @@ wrong.set_data_from_numpy(ROWS.astype(np.float32))
 for what, call, words in [
     (
         "an unknown model",
-        lambda: client.infer("nobody", inputs(), headers=headers()),
+        lambda: client.infer("nobody", inputs(triton), headers=headers()),
         ["NOT_FOUND", "Request for unknown model: 'nobody' is not found"],
     ),
     ("an unknown model's readiness", lambda: client.is_model_ready("nobody", headers=headers()), ["NOT_FOUND"]),
-    ("an unknown version", lambda: client.infer(MODEL, inputs(), "9", headers=headers()), ["NOT_FOUND"]),
-    ("no key", lambda: client.infer(MODEL, inputs()), ["UNAUTHENTICATED"]),
+    ("an unknown version", lambda: client.infer(MODEL, inputs(triton), "9", headers=headers()), ["NOT_FOUND"]),
+    ("no key", lambda: client.infer(MODEL, inputs(triton)), ["UNAUTHENTICATED"]),
     ("no key for the index", lambda: client.get_model_repository_index(), ["UNAUTHENTICATED"]),
     (
         "an unknown output",
-        lambda: client.infer(MODEL, inputs(), outputs=outputs("nothing"), headers=headers()),
+        lambda: client.infer(MODEL, inputs(triton), outputs=outputs("nothing"), headers=headers()),
         ["INVALID_ARGUMENT", "unknown output `nothing`"],
     ),
     ("a wrong datatype", lambda: client.infer(MODEL, [wrong], headers=headers()), ["INVALID_ARGUMENT", "FP32"]),
     (
         "a wrong shape",
-        lambda: client.infer(MODEL, inputs(ROWS[:, :3].copy()), headers=headers()),
+        lambda: client.infer(MODEL, inputs(triton, ROWS[:, :3].copy()), headers=headers()),
         ["INVALID_ARGUMENT", "has shape [2, 3]"],
     ),
     ("loading nothing", lambda: client.load_model("nobody", headers=headers()), ["NOT_FOUND", "failed to load"]),
@@ -133,7 +127,7 @@ for what, call, words in [
     ),
     (
         "too much",
-        lambda: client.infer(MODEL, inputs(np.tile(ROWS, (200_000, 1))), headers=headers()),
+        lambda: client.infer(MODEL, inputs(triton, np.tile(ROWS, (200_000, 1))), headers=headers()),
         ["INVALID_ARGUMENT", "larger than its limit"],
     ),
     ("shared memory", lambda: client.get_system_shared_memory_status(headers=headers()), ["UNIMPLEMENTED"]),

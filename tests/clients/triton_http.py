@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import tritonclient.http as triton
-from house import ARTIFACT, HOST, LABELS, MODEL, PLUGIN, ROWS, fails, headers, same
+from house import ARTIFACT, HOST, LABELS, MODEL, PLUGIN, ROWS, fails, headers, inputs, same
 from tritonclient.utils import InferenceServerException
 
 client = triton.InferenceServerClient(HOST)
@@ -29,18 +29,12 @@ same(
 )
 
 
-def inputs(rows=ROWS, binary=True):
-    features = triton.InferInput("features", list(rows.shape), "FP64")
-    features.set_data_from_numpy(rows, binary_data=binary)
-    return [features]
-
-
 def outputs(binary=True, names=("probabilities", "label")):
     return [triton.InferRequestedOutput(name, binary_data=binary) for name in names]
 
 
 # Binary both ways is the client's default.
-answer = client.infer(MODEL, inputs(), headers=headers(), request_id="of mine")
+answer = client.infer(MODEL, inputs(triton), headers=headers(), request_id="of mine")
 same("label", answer.as_numpy("label").tolist(), LABELS)
 expected = answer.as_numpy("probabilities")
 same("shape of the probabilities", expected.shape, (2, 3))
@@ -55,7 +49,7 @@ for binary_in in [True, False]:
             for wanted in [None, "gzip", "deflate"]:
                 answer = client.infer(
                     MODEL,
-                    inputs(binary=binary_in),
+                    inputs(triton, binary_data=binary_in),
                     outputs=outputs(binary_out),
                     headers=headers(),
                     request_compression_algorithm=sent,
@@ -66,19 +60,19 @@ for binary_in in [True, False]:
 many = np.tile(ROWS, (2000, 1))
 answer = client.infer(
     MODEL,
-    inputs(many),
+    inputs(triton, many),
     headers=headers(),
     request_compression_algorithm="gzip",
     response_compression_algorithm="gzip",
 )
 same("4,000 rows, compressed", answer.as_numpy("probabilities"), np.tile(expected, (2000, 1)))
 
-answer = client.infer(MODEL, inputs(), model_version="1", outputs=outputs(names=["label"]), headers=headers())
+answer = client.infer(MODEL, inputs(triton), model_version="1", outputs=outputs(names=["label"]), headers=headers())
 same("one output of one version", answer.as_numpy("label").tolist(), LABELS)
 same("the other was not asked for", answer.as_numpy("probabilities") is None, True)
 answer = client.infer(
     MODEL,
-    inputs(),
+    inputs(triton),
     headers=headers(),
     priority=1,
     timeout=5_000_000,
@@ -88,7 +82,7 @@ answer = client.infer(
     parameters={"of_mine": "passed over"},
 )
 same("with parameters", answer.as_numpy("probabilities"), expected)
-waiting = [client.async_infer(MODEL, inputs(), headers=headers()) for _ in range(20)]
+waiting = [client.async_infer(MODEL, inputs(triton), headers=headers()) for _ in range(20)]
 for request in waiting:
     same("asynchronously", request.get_result().as_numpy("probabilities"), expected)
 
@@ -100,7 +94,7 @@ same("all counted", len(client.get_inference_statistics(headers=headers())["mode
 files = {"file:1/model.wasm": PLUGIN, "file:1/model.artifact": ARTIFACT}
 client.load_model("loaded", headers=headers(), config=json.dumps({"backend": "foretell"}), files=files)
 same("loaded", client.is_model_ready("loaded", headers=headers()), True)
-answer = client.infer("loaded", inputs(), headers=headers())
+answer = client.infer("loaded", inputs(triton), headers=headers())
 same("the loaded model's answer", answer.as_numpy("probabilities"), expected)
 client.unload_model("loaded", headers=headers())
 same("unloaded", client.is_model_ready("loaded", headers=headers()), False)
@@ -108,7 +102,7 @@ states = {entry["name"]: entry["state"] for entry in client.get_model_repository
 same("states", states, {MODEL: "READY", "loaded": "UNAVAILABLE"})
 fails(
     "asking an unloaded model",
-    lambda: client.infer("loaded", inputs(), headers=headers()),
+    lambda: client.infer("loaded", inputs(triton), headers=headers()),
     InferenceServerException,
     "[503]",
     "unloaded",
@@ -119,19 +113,19 @@ same("loaded again", client.is_model_ready("loaded", headers=headers()), True)
 for what, call, words in [
     (
         "an unknown model",
-        lambda: client.infer("nobody", inputs(), headers=headers()),
+        lambda: client.infer("nobody", inputs(triton), headers=headers()),
         ["[404]", "Request for unknown model: 'nobody' is not found"],
     ),
-    ("an unknown version", lambda: client.infer(MODEL, inputs(), "9", headers=headers()), ["[404]", "no version `9`"]),
-    ("no key", lambda: client.infer(MODEL, inputs()), ["[401]"]),
+    ("an unknown version", lambda: client.infer(MODEL, inputs(triton), "9", headers=headers()), ["[404]", "no version `9`"]),
+    ("no key", lambda: client.infer(MODEL, inputs(triton)), ["[401]"]),
     (
         "an unknown output",
-        lambda: client.infer(MODEL, inputs(), outputs=outputs(names=["nothing"]), headers=headers()),
+        lambda: client.infer(MODEL, inputs(triton), outputs=outputs(names=["nothing"]), headers=headers()),
         ["[400]", "unknown output `nothing`"],
     ),
     (
         "a wrong shape",
-        lambda: client.infer(MODEL, inputs(ROWS[:, :3].copy()), headers=headers()),
+        lambda: client.infer(MODEL, inputs(triton, ROWS[:, :3].copy()), headers=headers()),
         ["[400]", "has shape [2, 3]"],
     ),
     ("loading nothing", lambda: client.load_model("nobody", headers=headers()), ["[404]", "failed to load 'nobody'"]),

@@ -3,14 +3,8 @@
 import asyncio
 
 import tritonclient.http.aio as triton
-from house import HOST, LABELS, MODEL, ROWS, fails_async, headers, same
+from house import HOST, LABELS, MODEL, fails_async, headers, inputs, same
 from tritonclient.utils import InferenceServerException
-
-
-def inputs():
-    features = triton.InferInput("features", list(ROWS.shape), "FP64")
-    features.set_data_from_numpy(ROWS)
-    return [features]
 
 
 async def main():
@@ -25,7 +19,7 @@ async def main():
         asked = [
             client.infer(
                 MODEL,
-                inputs(),
+                inputs(triton),
                 headers=headers(),
                 request_compression_algorithm=coding,
                 response_compression_algorithm=coding,
@@ -41,7 +35,7 @@ async def main():
         same("loaded", await client.is_model_ready(MODEL, headers=headers()), True)
         await fails_async(
             "an unknown model",
-            client.infer("nobody", inputs(), headers=headers()),
+            client.infer("nobody", inputs(triton), headers=headers()),
             InferenceServerException,
             "[404]",
             "is not found",

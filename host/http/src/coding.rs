@@ -64,8 +64,18 @@ impl Coding {
         )))
     }
 
+    /// An answer's body in the coding that its caller prefers; none if it is to go out as it is.
+    pub(crate) fn compressed(headers: &HeaderMap, body: &[u8]) -> Option<(Self, Vec<u8>)> {
+        // Most answers are short, and what their callers prefer need not be read.
+        if body.len() < MIN_COMPRESSED_BYTES {
+            return None;
+        }
+        let coding = Self::for_answer(headers)?;
+        Some((coding, coding.compress(body)?))
+    }
+
     /// The coding that the caller prefers for its answer (RFC 9110, 12.5.3); none if it prefers none.
-    pub(crate) fn for_answer(headers: &HeaderMap) -> Option<Self> {
+    fn for_answer(headers: &HeaderMap) -> Option<Self> {
         let mut named: [Option<f32>; 2] = [None; 2];
         let (mut others, mut identity) = (0.0, 0.0);
         let values = headers.get_all(header::ACCEPT_ENCODING).iter();
@@ -130,11 +140,8 @@ impl Coding {
         Ok(whole.into())
     }
 
-    /// An answer's body compressed; none if it is too short to gain by it.
-    pub(crate) fn compress(self, body: &[u8]) -> Option<Vec<u8>> {
-        if body.len() < MIN_COMPRESSED_BYTES {
-            return None;
-        }
+    /// A body compressed; none if it gains nothing by it.
+    fn compress(self, body: &[u8]) -> Option<Vec<u8>> {
         let out = Vec::with_capacity(body.len() / 2);
         // The fastest level: digits of numbers hardly shrink further.
         let level = Compression::fast();
@@ -292,7 +299,9 @@ mod tests {
 
     #[test]
     fn what_gains_nothing_is_left_as_it_is() {
-        assert_eq!(Coding::Gzip.compress(&[0; MIN_COMPRESSED_BYTES - 1]), None);
+        let gzip = headers(header::ACCEPT_ENCODING, &["gzip"]);
+        let short = [0; MIN_COMPRESSED_BYTES - 1];
+        assert_eq!(Coding::compressed(&gzip, &short), None);
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
             .take(4_096)
             .collect();

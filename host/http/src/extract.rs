@@ -5,13 +5,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use foretell_predict::{CacheUse, Call, Credentials};
+use foretell_predict::{CacheUse, Call, Credentials, PredictError};
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Uri, request};
 use warp::{Filter, Rejection};
 
 use crate::body::{Body, Patience};
+use crate::coding::refuse_any;
 use crate::reply::Failure;
 use crate::text::{percent_decoded, shown};
 
@@ -148,6 +149,17 @@ impl Request {
             body: Body::new(body, head.declared_bytes(), head.patience),
             head,
         }
+    }
+}
+
+impl Request {
+    /// The whole body, which may not be compressed.
+    ///
+    /// # Errors
+    /// `UnsupportedEncoding`, and those of [`Body::read`].
+    pub(crate) async fn read_plain(&mut self, limit_bytes: u64) -> Result<Bytes, PredictError> {
+        refuse_any(&self.head.headers)?;
+        self.body.read(limit_bytes).await
     }
 }
 

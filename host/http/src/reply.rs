@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use foretell_predict::{Answer, PredictError, apart};
+use foretell_predict::{Answer, PredictError};
 use foretell_types::compile::Refusal;
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderName, HeaderValue};
@@ -349,10 +349,9 @@ pub(crate) async fn prediction(
     answer: &Answer,
     write: impl FnOnce() -> serde_json::Result<Written>,
 ) -> Response {
-    let coding = Coding::for_answer(&head.headers);
-    let written = apart(answer.json_bytes(), || {
+    let written = answer.write(|| {
         let written = write()?;
-        let compressed = coding.and_then(|coding| Some((coding, coding.compress(&written.bytes)?)));
+        let compressed = Coding::compressed(&head.headers, &written.bytes);
         Ok((written, compressed))
     });
     let (written, compressed) = match written.await {
@@ -379,7 +378,6 @@ pub(crate) async fn prediction(
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     describe(headers, answer);
-    answer.target.statistics.wrote(answer.at);
     response
 }
 

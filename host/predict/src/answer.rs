@@ -8,8 +8,8 @@ use foretell_types::run::Usage;
 use foretell_types::signature::Role;
 use foretell_types::{Elements, Tensor};
 
-use crate::Target;
 use crate::cache::Entry;
+use crate::{Target, apart};
 
 /// The answer to one prediction.
 #[derive(Debug)]
@@ -104,8 +104,15 @@ impl Answer {
         self.rows
     }
 
+    /// Writes it, where that holds up nobody, and counts how long it took.
+    pub async fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        let written = apart(self.json_bytes(), write).await;
+        self.target.statistics.wrote(self.at);
+        written
+    }
+
     /// About how many bytes it has as JSON: what it costs to write.
-    pub fn json_bytes(&self) -> usize {
+    fn json_bytes(&self) -> usize {
         // A number with its comma; the braces and names of a row.
         const NUMBER: usize = 8;
         const ROW: usize = 32;

@@ -186,7 +186,7 @@ impl Statistics {
     }
 
     /// An answer that was there since this moment is written.
-    pub fn wrote(&self, since: Instant) {
+    pub(crate) fn wrote(&self, since: Instant) {
         self.written.add(since.elapsed());
     }
 

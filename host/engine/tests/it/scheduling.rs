@@ -4,9 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_engine::testkit::{self, Misdeed};
-use foretell_types::run::RunError;
+use foretell_types::run::{RunError, RunOutcome};
 
 use crate::support::{Host, limits, reuse, values, within};
+
+/// Waits until a call that never ends has an instance.
+async fn until_it_runs(host: &Host, mut looping: impl Future<Output = RunOutcome> + Unpin) {
+    while host.engine.stats().live_instances == 0 {
+        tokio::select! {
+            biased;
+            _ = &mut looping => panic!("it loops"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neighbours_are_served_while_guests_of_ten_tenants_loop() {
@@ -157,13 +168,7 @@ async fn a_caller_that_hangs_up_ends_its_guest_long_before_the_deadline() {
     for _ in 0..3 {
         let x = [Misdeed::Loop.input()];
         let mut looping = Box::pin(host.run(&version, &x, within(3_600_000)));
-        while host.engine.stats().live_instances == 0 {
-            tokio::select! {
-                biased;
-                _ = &mut looping => panic!("it loops"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
+        until_it_runs(&host, &mut looping).await;
         drop(looping);
         // The only thread of the lane is free again.
         let x = [Misdeed::Spin.input(), 50_000.0];
@@ -254,13 +259,7 @@ async fn dropping_an_engine_does_not_wait_for_a_guests_deadline() {
     let version = host.push("acme", &testkit::chameleon()).await;
     let x = [Misdeed::Loop.input()];
     let mut looping = Box::pin(host.run(&version, &x, within(3_600_000)));
-    while host.engine.stats().live_instances == 0 {
-        tokio::select! {
-            biased;
-            _ = &mut looping => panic!("it loops"),
-            () = tokio::task::yield_now() => {}
-        }
-    }
+    until_it_runs(&host, &mut looping).await;
     drop(looping);
     let since = Instant::now();
     drop(host);

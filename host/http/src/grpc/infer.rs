@@ -239,9 +239,6 @@ fn tensors(
     signature: &Signature,
     max_rows: u32,
 ) -> Result<Vec<NamedTensor>, PredictError> {
-    if inputs.len() > signature.inputs.len() {
-        return Err(invalid("there are more inputs than the model has".into()));
-    }
     if !raws.is_empty() && raws.len() != inputs.len() {
         return Err(invalid(format!(
             "there are {} `raw_input_contents` for {} inputs: one for each, or none",

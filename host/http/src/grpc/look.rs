@@ -11,26 +11,26 @@ use super::messages::{
     DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInput,
     ModelMetadataRequest, ModelMetadataResponse, ModelOutput, ModelReadyRequest,
     ModelReadyResponse, ModelResponseCache, ModelStatistics, ModelStatisticsRequest,
-    ModelStatisticsResponse, ServerLiveResponse, ServerMetadataResponse, ServerReadyResponse,
-    StatisticDuration,
+    ModelStatisticsResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
 };
 use crate::App;
 use crate::reply::Failure;
 use crate::routes::described;
 use crate::wire::oip;
 
-pub(super) const fn live() -> ServerLiveResponse {
+pub(super) const fn live(_: &App, _: ServerLiveRequest) -> ServerLiveResponse {
     ServerLiveResponse { live: true }
 }
 
 /// A server that stops is not ready, which is an answer and no error.
-pub(super) fn ready(app: &App) -> ServerReadyResponse {
+pub(super) fn ready(app: &App, _: ServerReadyRequest) -> ServerReadyResponse {
     ServerReadyResponse {
         ready: app.health.ready(),
     }
 }
 
-pub(super) fn server() -> ServerMetadataResponse {
+pub(super) fn server(_: &App, _: ServerMetadataRequest) -> ServerMetadataResponse {
     let this = oip::Server::THIS;
     ServerMetadataResponse {
         name: this.name.into(),
@@ -40,12 +40,12 @@ pub(super) fn server() -> ServerMetadataResponse {
 }
 
 pub(super) async fn model_ready(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: ModelReadyRequest,
 ) -> Result<ModelReadyResponse, Failure> {
     let model = reference(&request.name, &request.version)?;
-    match app.predictor.ready(call, &model).await {
+    match app.predictor.ready(&call, &model).await {
         Ok(_) => Ok(ModelReadyResponse { ready: true }),
         // Clients ask so to find out.
         Err(PredictError::Unloaded { .. }) => Ok(ModelReadyResponse { ready: false }),
@@ -54,12 +54,12 @@ pub(super) async fn model_ready(
 }
 
 pub(super) async fn metadata(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: ModelMetadataRequest,
 ) -> Result<ModelMetadataResponse, Failure> {
     let wanted = reference(&request.name, &request.version)?;
-    let (model, version) = described(app, call, &wanted).await?;
+    let (model, version) = described(&app, &call, &wanted).await?;
     let told = oip::metadata(&model, &version)?;
     let tensor = |tensor: &oip::TensorMetadata<'_>| TensorMetadata {
         name: tensor.name.into(),
@@ -77,12 +77,12 @@ pub(super) async fn metadata(
 }
 
 pub(super) async fn config(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: ModelConfigRequest,
 ) -> Result<ModelConfigResponse, Failure> {
     let wanted = reference(&request.name, &request.version)?;
-    let (_, version) = described(app, call, &wanted).await?;
+    let (_, version) = described(&app, &call, &wanted).await?;
     let told = oip::config(&version);
     let dims = |dims: &[i32]| dims.iter().map(|axis| i64::from(*axis)).collect();
     let inputs = told.input.iter().map(|tensor| ModelInput {
@@ -131,15 +131,15 @@ const fn data_type(datatype: Datatype) -> DataType {
 }
 
 pub(super) async fn statistics(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: ModelStatisticsRequest,
 ) -> Result<ModelStatisticsResponse, Failure> {
     let wanted: Option<ModelRef> = match request.name.as_str() {
         "" => None,
         name => Some(reference(name, &request.version)?),
     };
-    let counts = app.manager.statistics(call, wanted.as_ref()).await?;
+    let counts = app.manager.statistics(&call, wanted.as_ref()).await?;
     Ok(ModelStatisticsResponse {
         model_stats: counts.iter().map(counted).collect(),
     })

@@ -14,15 +14,15 @@ use super::messages::{
 };
 use crate::App;
 use crate::reply::Failure;
-use crate::routes::publish;
+use crate::routes::load_model;
 use crate::wire::oip;
 
 pub(super) async fn index(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: RepositoryIndexRequest,
 ) -> Result<RepositoryIndexResponse, Failure> {
-    let models = app.manager.list_models(call).await?;
+    let models = app.manager.list_models(&call).await?;
     let entries = oip::index(&models, request.ready);
     let models = entries.into_iter().map(|entry| ModelIndex {
         name: entry.name.into(),
@@ -46,13 +46,13 @@ fn meant(repository_name: String, model_name: String) -> String {
 
 /// `upload` is a place among the uploads: the call may be one.
 pub(super) async fn load(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     upload: UnnamedUpload,
     request: RepositoryModelLoadRequest,
 ) -> Result<RepositoryModelLoadResponse, Failure> {
     let model_name = meant(request.repository_name, request.model_name);
-    let loaded = load_or_publish(app, call, upload, &model_name, request.parameters).await;
+    let loaded = load_or_publish(&app, &call, upload, &model_name, request.parameters).await;
     let act = oip::failed_to_load(&model_name);
     loaded.map_err(|failure| failure.of(&act))?;
     Ok(RepositoryModelLoadResponse {
@@ -81,21 +81,16 @@ async fn load_or_publish(
         }
     }
     let files = oip::files_of(files, config.as_deref()).map_err(PredictError::from)?;
-    match files {
-        Some(files) => publish(app, call, upload, model, files).await?,
-        None => drop(upload),
-    }
-    app.manager.load(call, model).await?;
-    Ok(())
+    Ok(load_model(app, call, upload, model, files).await?)
 }
 
 pub(super) async fn unload(
-    app: &App,
-    call: &Call,
+    app: App,
+    call: Call,
     request: RepositoryModelUnloadRequest,
 ) -> Result<RepositoryModelUnloadResponse, Failure> {
     let model_name = meant(request.repository_name, request.model_name);
-    app.manager.unload(call, &model_name).await?;
+    app.manager.unload(&call, &model_name).await?;
     Ok(RepositoryModelUnloadResponse {
         model_name,
         is_unloaded: true,

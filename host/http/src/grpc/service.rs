@@ -26,10 +26,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::codec::Raw;
 use super::infer::{self, Asked, InferPayload};
-use super::messages::{
-    DESCRIPTORS, ModelStreamInferResponse, ServerLiveRequest, ServerMetadataRequest,
-    ServerReadyRequest,
-};
+use super::messages::{DESCRIPTORS, ModelStreamInferResponse};
 use super::route::{Method, NAME, Route};
 use super::status::status;
 use super::unary::{Message, Unary, lost};
@@ -37,7 +34,7 @@ use super::{look, repository};
 use crate::extract::{self, X_REQUEST_ID};
 use crate::front::{caught, panicked};
 use crate::reply::{Failure, describe};
-use crate::routes::to_the_end;
+use crate::routes::{MAX_LOAD_BYTES, to_the_end};
 use crate::shed::Shedding;
 use crate::{App, HttpConfig};
 
@@ -49,8 +46,6 @@ const GRPC_STATUS: &str = "grpc-status";
 const MAX_PUBLIC_BYTES: usize = 1 << 10;
 /// Parameters of a call of load, at most: its files are among them.
 const MAX_LOAD_PARAMETERS: usize = 64;
-/// Bytes of a call of load, at most: it may bring the files of a version.
-const MAX_LOAD_BYTES: u64 = 32 << 20;
 
 /// A service of others': health, reflection.
 type Other = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
@@ -153,56 +148,20 @@ impl Service {
         call: Call,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        let small = self.max_json_bytes;
         match method {
-            Method::ServerLive => {
-                self.public(call, request, |_, _: ServerLiveRequest| look::live())
-                    .await
-            }
-            Method::ServerReady => {
-                self.public(call, request, |app, _: ServerReadyRequest| look::ready(app))
-                    .await
-            }
-            Method::ServerMetadata => {
-                self.public(call, request, |_, _: ServerMetadataRequest| look::server())
-                    .await
-            }
-            Method::ModelReady => {
-                self.keyed(call, small, request, |app, call, asked| async move {
-                    look::model_ready(&app, &call, asked).await
-                })
-                .await
-            }
-            Method::ModelMetadata => {
-                self.keyed(call, small, request, |app, call, asked| async move {
-                    look::metadata(&app, &call, asked).await
-                })
-                .await
-            }
-            Method::ModelConfig => {
-                self.keyed(call, small, request, |app, call, asked| async move {
-                    look::config(&app, &call, asked).await
-                })
-                .await
-            }
-            Method::ModelStatistics => {
-                self.keyed(call, small, request, |app, call, asked| async move {
-                    look::statistics(&app, &call, asked).await
-                })
-                .await
-            }
-            Method::RepositoryIndex => {
-                self.keyed(call, small, request, |app, call, asked| async move {
-                    repository::index(&app, &call, asked).await
-                })
-                .await
-            }
+            Method::ServerLive => self.public(call, request, look::live).await,
+            Method::ServerReady => self.public(call, request, look::ready).await,
+            Method::ServerMetadata => self.public(call, request, look::server).await,
+            Method::ModelReady => self.keyed(call, request, look::model_ready).await,
+            Method::ModelMetadata => self.keyed(call, request, look::metadata).await,
+            Method::ModelConfig => self.keyed(call, request, look::config).await,
+            Method::ModelStatistics => self.keyed(call, request, look::statistics).await,
+            Method::RepositoryIndex => self.keyed(call, request, repository::index).await,
             Method::RepositoryModelLoad => self.load(call, request).await,
             Method::RepositoryModelUnload => {
-                self.keyed(call, small, request, |app, call, asked| async move {
+                self.keyed(call, request, |app, call, asked| {
                     // To its end, although the caller may hang up: half an act is what nobody asked for.
-                    let unload = async move { repository::unload(&app, &call, asked).await };
-                    to_the_end(unload).await?
+                    to_the_end(repository::unload(app, call, asked)).map(Result::flatten)
                 })
                 .await
             }
@@ -211,35 +170,54 @@ impl Service {
         }
     }
 
+    /// A call of one message of at most `limit` bytes, and one answer.
+    async fn unary<F>(
+        &self,
+        call: Call,
+        limit: u64,
+        request: http::Request<Body>,
+        answer: impl Fn(App, Call, Message) -> F + Send + Sync + 'static,
+    ) -> http::Response<Body>
+    where
+        F: Future<Output = Result<Response<Bytes>, Failure>> + Send + 'static,
+    {
+        let app = self.app.clone();
+        let unary = Unary::of(&request, move |message: Message| {
+            let request_id = call.request_id.clone();
+            let answered = answer(app.clone(), call.clone(), message);
+            answered.map(move |answered| answered.map_err(|failure| status(&failure, &request_id)))
+        });
+        grpc(limit).client_streaming(unary, request).await
+    }
+
     /// A call that needs no key, and whose message says nothing.
     async fn public<M, R>(
         &self,
         call: Call,
         request: http::Request<Body>,
-        act: impl Fn(&App, M) -> R + Send + Sync + Copy + 'static,
+        act: fn(&App, M) -> R,
     ) -> http::Response<Body>
     where
-        M: prost::Message + Default,
-        R: prost::Message,
+        M: prost::Message + Default + 'static,
+        R: prost::Message + 'static,
     {
-        let app = self.app.clone();
         let limit = MAX_PUBLIC_BYTES as u64;
-        let unary = Unary::of(&request, move |mut message: Message| {
-            let (app, call) = (app.clone(), call.clone());
-            async move {
-                let asked = read(&mut message, limit).await;
-                let asked = asked.map_err(|failure| status(&failure, &call.request_id))?;
+        self.unary(
+            call,
+            limit,
+            request,
+            move |app, _, mut message| async move {
+                let asked = decoded(message.read(limit).await?).await?;
                 Ok(written(&act(&app, asked)))
-            }
-        });
-        grpc(limit).client_streaming(unary, request).await
+            },
+        )
+        .await
     }
 
     /// A call whose caller is known before its message is read.
     async fn keyed<M, R, F>(
         &self,
         call: Call,
-        limit: u64,
         request: http::Request<Body>,
         act: impl Fn(App, Call, M) -> F + Send + Sync + Copy + 'static,
     ) -> http::Response<Body>
@@ -248,75 +226,55 @@ impl Service {
         R: prost::Message + 'static,
         F: Future<Output = Result<R, Failure>> + Send,
     {
-        let app = self.app.clone();
-        let unary = Unary::of(&request, move |mut message: Message| {
-            let (app, call) = (app.clone(), call.clone());
-            async move {
-                let request_id = call.request_id.clone();
-                let answered = async {
-                    app.manager.caller_of(&call).await?;
-                    let asked = read(&mut message, limit).await?;
-                    act(app, call, asked).await
-                };
-                match answered.await {
-                    Ok(answer) => Ok(written(&answer)),
-                    Err(failure) => Err(status(&failure, &request_id)),
-                }
-            }
-        });
-        grpc(limit).client_streaming(unary, request).await
+        let limit = self.max_json_bytes;
+        self.unary(
+            call,
+            limit,
+            request,
+            move |app, call, mut message| async move {
+                app.manager.caller_of(&call).await?;
+                let asked = decoded(message.read(limit).await?).await?;
+                Ok(written(&act(app, call, asked).await?))
+            },
+        )
+        .await
     }
 
     /// As `keyed`, but with a place among the uploads before the message is read: it may be one.
     async fn load(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
-        let app = self.app.clone();
-        let unary = Unary::of(&request, move |mut message: Message| {
-            let (app, call) = (app.clone(), call.clone());
-            async move {
-                let request_id = call.request_id.clone();
-                let answered = async {
-                    let upload = app.manager.begin_unnamed_upload(&call).await?;
-                    let bytes = message.read(MAX_LOAD_BYTES).await?;
-                    // Number 3 of the message: its parameters.
-                    infer::at_most(&bytes, &[3], MAX_LOAD_PARAMETERS, "parameters")?;
-                    let asked = decoded(bytes).await?;
-                    let load = async move { repository::load(&app, &call, upload, asked).await };
-                    to_the_end(load).await?
-                };
-                match answered.await {
-                    Ok(answer) => Ok(written(&answer)),
-                    Err(failure) => Err(status(&failure, &request_id)),
-                }
-            }
-        });
-        grpc(MAX_LOAD_BYTES).client_streaming(unary, request).await
+        self.unary(
+            call,
+            MAX_LOAD_BYTES,
+            request,
+            |app, call, mut message| async move {
+                let upload = app.manager.begin_unnamed_upload(&call).await?;
+                let bytes = message.read(MAX_LOAD_BYTES).await?;
+                // Number 3 of the message: its parameters.
+                infer::at_most(&bytes, &[3], MAX_LOAD_PARAMETERS, "parameters")?;
+                let asked = decoded(bytes).await?;
+                let loaded = to_the_end(repository::load(app, call, upload, asked));
+                Ok(written(&loaded.await??))
+            },
+        )
+        .await
     }
 
     async fn infer(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
-        let app = self.app.clone();
         let timeout = timeout(request.headers());
-        let unary = Unary::of(&request, move |message: Message| {
-            let (app, call) = (app.clone(), call.clone());
-            async move {
-                let mut asked = Asked::default();
-                let payload = InferPayload::unread(message, timeout, &mut asked);
-                let answer = app.predictor.predict(&call, payload).await;
-                let answer = answer.map_err(|error| status(&error.into(), &call.request_id))?;
-                let id = call.request_id.as_str();
-                let bytes = apart(answer.json_bytes(), || {
-                    infer::response(&answer, &asked, id).encode_to_vec()
-                });
-                let bytes = bytes.await;
-                answer.target.statistics.wrote(answer.at);
-                let mut headers = HeaderMap::new();
-                describe(&mut headers, &answer);
-                let mut response = Response::new(bytes.into());
-                *response.metadata_mut() = MetadataMap::from_headers(headers);
-                Ok(response)
-            }
-        });
         let limit = self.app.predictor.max_body_bytes();
-        grpc(limit).client_streaming(unary, request).await
+        self.unary(call, limit, request, move |app, call, message| async move {
+            let mut asked = Asked::default();
+            let payload = InferPayload::unread(message, timeout, &mut asked);
+            let answer = app.predictor.predict(&call, payload).await?;
+            let id = call.request_id.as_str();
+            let response = answer.write(|| written(&infer::response(&answer, &asked, id)));
+            let mut response = response.await;
+            let mut headers = HeaderMap::new();
+            describe(&mut headers, &answer);
+            *response.metadata_mut() = MetadataMap::from_headers(headers);
+            Ok(response)
+        })
+        .await
     }
 
     async fn stream_infer(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
@@ -356,13 +314,6 @@ fn grpc(limit: u64) -> Grpc<Raw> {
         .accept_compressed(CompressionEncoding::Deflate)
         .max_decoding_message_size(usize::try_from(limit).unwrap_or(usize::MAX))
         .max_encoding_message_size(usize::MAX)
-}
-
-async fn read<M: prost::Message + Default>(
-    message: &mut Message,
-    limit: u64,
-) -> Result<M, Failure> {
-    decoded(message.read(limit).await?).await
 }
 
 async fn decoded<M: prost::Message + Default>(bytes: Bytes) -> Result<M, Failure> {
@@ -451,16 +402,14 @@ async fn one_of_stream(app: &App, call: &Call, message: Bytes) -> Bytes {
     match answered.await {
         Ok(answer) => {
             let id = call.request_id.as_str();
-            let written = apart(answer.json_bytes(), || {
+            let written = answer.write(|| {
                 let response = ModelStreamInferResponse {
                     error_message: String::new(),
                     infer_response: Some(infer::response(&answer, &asked, id)),
                 };
                 response.encode_to_vec().into()
             });
-            let written = written.await;
-            answer.target.statistics.wrote(answer.at);
-            written
+            written.await
         }
         Err(error) => {
             let failure = Failure::from(error);

@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, to_the_end, with};
+use super::{Group, Handled, handle, post_only, to_the_end, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -75,10 +75,8 @@ async fn one(app: App, request: Request, id: Segment) -> Handled {
 }
 
 async fn rotate(app: App, request: Request, id: Segment, max_json_bytes: u64) -> Handled {
+    post_only(&request)?;
     let head = request.head.clone();
-    if head.method != Method::POST {
-        return Err(Failure::method(&head, "POST"));
-    }
     // Who asks comes before what is asked.
     app.manager.caller_of(&head.call).await?;
     let body: api::Rotation = api::read_json(request, max_json_bytes).await?;

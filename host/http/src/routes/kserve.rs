@@ -4,7 +4,7 @@ use foretell_predict::ModelRef;
 use foretell_types::ErrorKind;
 use warp::{Filter, path};
 
-use super::{Group, Handled, get_only, handle, with};
+use super::{Group, Handled, get_only, handle, of_model, with};
 use crate::App;
 use crate::extract::{Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -46,26 +46,16 @@ pub(super) fn routes(app: &App) -> Group {
                 model(app, request, name.0, Some(version), verb)
             })
         });
-    let described = path!("v1" / "models" / Segment / "metadata")
-        .map(|model| (model, None))
-        .or(
-            path!("v1" / "models" / Segment / "versions" / Segment / "metadata")
-                .map(|model, version| (model, Some(version))),
-        )
-        .unify()
-        .and(request())
-        .and(with(app))
-        .then(
-            |(model, version): (Segment, Option<Segment>), request, app| {
-                let template = match version {
-                    None => "/v1/models/{model}/metadata",
-                    Some(_) => "/v1/models/{model}/versions/{version}/metadata",
-                };
-                handle(template, request, move |request| {
-                    metadata(app, request, model, version)
-                })
-            },
-        );
+    let described = of_model(
+        app,
+        path!("v1" / "models" / Segment / "metadata"),
+        path!("v1" / "models" / Segment / "versions" / Segment / "metadata"),
+        [
+            "/v1/models/{model}/metadata",
+            "/v1/models/{model}/versions/{version}/metadata",
+        ],
+        metadata,
+    );
     one.or(versioned)
         .unify()
         .boxed()

@@ -20,13 +20,13 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::Method;
-use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::{Filter, Rejection};
 
 // What gRPC asks in its own words.
 pub(crate) use self::oip::described;
-pub(crate) use self::repository::publish;
-use crate::extract::{Head, Request};
+pub(crate) use self::repository::{MAX_LOAD_BYTES, load_model};
+use crate::extract::{Head, Request, Segment, request};
 use crate::front::{Routes, Template};
 use crate::reply::{self, Failure, Response};
 use crate::{App, HttpConfig, recover};
@@ -83,12 +83,49 @@ where
     response
 }
 
+/// A route of a model's active version and of each that is named, with the template of either.
+fn of_model<F>(
+    app: &App,
+    active: impl Filter<Extract = (Segment,), Error = Rejection> + Clone + Send + Sync + 'static,
+    named: impl Filter<Extract = (Segment, Segment), Error = Rejection> + Clone + Send + Sync + 'static,
+    templates: [&'static str; 2],
+    handler: impl Fn(App, Request, Segment, Option<Segment>) -> F + Copy + Send + Sync + 'static,
+) -> Group
+where
+    F: Future<Output = Handled> + Send + 'static,
+{
+    active
+        .map(|model| (model, None))
+        .or(named.map(|model, version| (model, Some(version))))
+        .unify()
+        .and(request())
+        .and(with(app))
+        .then(
+            move |(model, version): (Segment, Option<Segment>), request, app| {
+                let template = templates[usize::from(version.is_some())];
+                handle(template, request, move |request| {
+                    handler(app, request, model, version)
+                })
+            },
+        )
+        .boxed()
+}
+
 /// For paths that are only read.
 fn get_only(request: &Request) -> Result<(), Failure> {
     if request.head.method == Method::GET {
         Ok(())
     } else {
         Err(Failure::method(&request.head, "GET, HEAD"))
+    }
+}
+
+/// For paths that are only posted to.
+fn post_only(request: &Request) -> Result<(), Failure> {
+    if request.head.method == Method::POST {
+        Ok(())
+    } else {
+        Err(Failure::method(&request.head, "POST"))
     }
 }
 

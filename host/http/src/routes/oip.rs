@@ -3,9 +3,9 @@
 use foretell_predict::manage::{ModelRecord, VersionRecord};
 use foretell_predict::{Call, ModelRef};
 use foretell_types::ErrorKind;
-use warp::{Filter, Rejection, path};
+use warp::{Filter, path};
 
-use super::{Group, Handled, get_only, handle, with};
+use super::{Group, Handled, get_only, handle, of_model, with};
 use crate::App;
 use crate::extract::{Head, Request, Segment, request};
 use crate::reply::{self, Failure};
@@ -103,34 +103,6 @@ pub(super) fn routes(app: &App) -> Group {
                 .unify()
                 .or(all)
                 .unify(),
-        )
-        .boxed()
-}
-
-/// A route of a model's active version and of each that is named, with the template of either.
-fn of_model<F>(
-    app: &App,
-    active: impl Filter<Extract = (Segment,), Error = Rejection> + Clone + Send + Sync + 'static,
-    named: impl Filter<Extract = (Segment, Segment), Error = Rejection> + Clone + Send + Sync + 'static,
-    templates: [&'static str; 2],
-    handler: impl Fn(App, Request, Segment, Option<Segment>) -> F + Copy + Send + Sync + 'static,
-) -> Group
-where
-    F: Future<Output = Handled> + Send + 'static,
-{
-    active
-        .map(|model| (model, None))
-        .or(named.map(|model, version| (model, Some(version))))
-        .unify()
-        .and(request())
-        .and(with(app))
-        .then(
-            move |(model, version): (Segment, Option<Segment>), request, app| {
-                let template = templates[usize::from(version.is_some())];
-                handle(template, request, move |request| {
-                    handler(app, request, model, version)
-                })
-            },
         )
         .boxed()
 }

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use foretell_predict::{Decoded, ModelRef, PredictError};
-use http::Method;
 
-use super::{Handled, handle};
+use super::{Handled, handle, post_only};
 use crate::App;
 use crate::extract::{Head, Request};
 use crate::reply::{self, Failure, Response};
@@ -145,11 +144,8 @@ fn before_predict(segment: &str) -> Option<String> {
 /// Answers what was asked for.
 pub(crate) async fn answer(app: &App, asked: Asked, request: Request) -> Response {
     handle(asked.template(), request, |request| async move {
-        let head = Arc::clone(&request.head);
-        if head.method != Method::POST {
-            return Err(Failure::method(&head, "POST"));
-        }
-        let model = asked.reference(&head)?;
+        post_only(&request)?;
+        let model = asked.reference(&request.head)?;
         match asked.protocol {
             Protocol::Records => records(app, request, model).await,
             Protocol::V1 => v1(app, request, model).await,

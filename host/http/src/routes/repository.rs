@@ -1,20 +1,17 @@
 //! `/v2/repository`: what models there are, and whether they are in service. A client of Triton can upload here, too.
 
-use bytes::Bytes;
-use foretell_predict::PredictError;
 use foretell_predict::manage::{TrafficRequest, UnnamedUpload};
-use http::Method;
+use foretell_predict::{Call, PredictError, apart};
 use warp::{Filter, path};
 
-use super::{Group, Handled, handle, to_the_end, with};
+use super::{Group, Handled, handle, post_only, to_the_end, with};
 use crate::App;
-use crate::coding::refuse_any;
 use crate::extract::{Request, Segment, request};
-use crate::reply::{self, Failure, Response};
+use crate::reply::{self, Response};
 use crate::wire::oip;
 
-/// Bytes of a `load` with files, at most: Base64 in JSON, which is held whole. What is larger goes to `/api/models`.
-const MAX_LOAD_BYTES: u64 = 32 << 20;
+/// Bytes of a `load` with files, at most, by whichever protocol: it is held whole. What is larger goes to `/api/models`.
+pub(crate) const MAX_LOAD_BYTES: u64 = 32 << 20;
 
 pub(super) fn routes(app: &App, max_json_bytes: u64) -> Group {
     let listed = path!("v2" / "repository" / "index")
@@ -48,20 +45,11 @@ pub(super) fn routes(app: &App, max_json_bytes: u64) -> Group {
     listed.or(loaded).unify().or(unloaded).unify().boxed()
 }
 
-/// For paths that are only posted to.
-fn post_only(request: &Request) -> Result<(), Failure> {
-    if request.head.method == Method::POST {
-        Ok(())
-    } else {
-        Err(Failure::method(&request.head, "POST"))
-    }
-}
-
 async fn index(app: App, mut request: Request, max_json_bytes: u64) -> Handled {
     post_only(&request)?;
     // Who asks comes before what is asked.
     app.manager.caller_of(&request.head.call).await?;
-    let body = body(&mut request, max_json_bytes).await?;
+    let body = request.read_plain(max_json_bytes).await?;
     let only_ready = oip::read_index(&body).map_err(PredictError::from)?;
     let models = app.manager.list_models(&request.head.call).await?;
     Ok(reply::ok(&oip::index(&models, only_ready)))
@@ -78,26 +66,39 @@ async fn load_or_publish(app: App, mut request: Request, model: Segment) -> Hand
     let call = request.head.call.clone();
     // It takes a place among the uploads before its body is read: the body may be one.
     let upload = app.manager.begin_unnamed_upload(&call).await?;
-    let body = body(&mut request, MAX_LOAD_BYTES).await?;
-    let files = foretell_predict::apart(body.len(), || oip::read_load(&body)).await;
+    let body = request.read_plain(MAX_LOAD_BYTES).await?;
+    let files = apart(body.len(), || oip::read_load(&body)).await;
     let files = files.map_err(PredictError::from)?;
     drop(body);
     to_the_end(async move {
-        if let Some(files) = files {
-            publish(&app, &call, upload, &model.0, files).await?;
-        } else {
-            drop(upload);
-        }
-        app.manager.load(&call, &model.0).await?;
+        load_model(&app, &call, upload, &model.0, files).await?;
         Ok(done())
     })
     .await?
 }
 
-/// Makes the files a version, and has calls go to it: who loads a model so has no other means to say it.
-pub(crate) async fn publish(
+/// Puts a model into service, of which the files, if there are any, become a version first.
+///
+/// # Errors
+/// Those of an upload, and of [`load`](foretell_predict::Manager::load).
+pub(crate) async fn load_model(
     app: &App,
-    call: &foretell_predict::Call,
+    call: &Call,
+    upload: UnnamedUpload,
+    model: &str,
+    files: Option<oip::Files>,
+) -> Result<(), PredictError> {
+    match files {
+        Some(files) => publish(app, call, upload, model, files).await?,
+        None => drop(upload),
+    }
+    app.manager.load(call, model).await
+}
+
+/// Makes the files a version, and has calls go to it: who loads a model so has no other means to say it.
+async fn publish(
+    app: &App,
+    call: &Call,
     upload: UnnamedUpload,
     model: &str,
     files: oip::Files,
@@ -121,18 +122,13 @@ async fn unload(app: App, mut request: Request, model: Segment, max_json_bytes: 
     post_only(&request)?;
     let call = request.head.call.clone();
     app.manager.caller_of(&call).await?;
-    let body = body(&mut request, max_json_bytes).await?;
+    let body = request.read_plain(max_json_bytes).await?;
     oip::read_unload(&body)?;
     to_the_end(async move {
         app.manager.unload(&call, &model.0).await?;
         Ok(done())
     })
     .await?
-}
-
-async fn body(request: &mut Request, limit_bytes: u64) -> Result<Bytes, PredictError> {
-    refuse_any(&request.head.headers)?;
-    request.body.read(limit_bytes).await
 }
 
 /// 200 without a body: clients take nothing else for success.

@@ -3,17 +3,16 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,7 +25,7 @@ use super::{Speaks, is_set};
 use crate::{App, HttpConfig, grpc};
 
 /// What every connection of HTTP/2 begins with (RFC 9113, 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a caller is told who speaks HTTP/1 here.
 const WRONG_PORT: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: 110\r\n\r\n\
@@ -73,88 +72,78 @@ impl Speaks for Calls {
         // There is no stream yet on which it could be said: the caller's channel tries again by itself.
     }
 
-    fn run(
+    async fn run(
         self: Arc<Self>,
-        stream: TcpStream,
+        mut stream: TcpStream,
         peer: SocketAddr,
-        ending: watch::Receiver<bool>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        run(stream, peer, self, ending)
+        mut ending: watch::Receiver<bool>,
+    ) {
+        let first = timeout(self.config.header_timeout, preface(&mut stream)).await;
+        match first {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
+                // As much as fits the empty send buffer, which is all of it.
+                let _told = stream.try_write(WRONG_PORT);
+                tracing::debug!(%peer, "no HTTP/2");
+                return linger(stream).await;
+            }
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection failed"),
+            Err(_) => return tracing::debug!(%peer, "connection was silent for too long"),
+        }
+        let under_way = watch::Sender::new(0_usize);
+        let unread = Arc::new(Unread::default());
+        let service = service_fn(|request: http::Request<Incoming>| {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            // A stream may stay open for ever: nobody waits for its end when the server stops.
+            let is_stream = grpc::is_stream(request.uri().path());
+            let call = (!is_stream).then(|| UnderWay::begin(&under_way));
+            let (calls, unread) = (Arc::clone(&self), Arc::clone(&unread));
+            async move {
+                let response = calls.service.answer(request.map(Body::new)).await;
+                // It is under way until its answer is out of our hands.
+                let pieces = |body| Body::new(Pieces::new(body, unread, call));
+                Ok::<_, Infallible>(response.map(pieces))
+            }
+        });
+        // The first bytes were read already, and are read once more.
+        let (read, write) = stream.into_split();
+        let io = TokioIo::new(tokio::io::join(PREFACE.chain(read), write));
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_CALLS)
+            .initial_stream_window_size(CALL_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(ARE_YOU_THERE)
+            .keep_alive_timeout(I_AM)
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = is_left(&unread, self.config.idle_timeout) => {
+                return tracing::debug!(%peer, "an answer was not read for too long");
+            }
+            () = is_set(&mut ending) => {
+                connection.as_mut().graceful_shutdown();
+                let mut calls = under_way.subscribe();
+                let idle = async {
+                    drop(calls.wait_for(|calls| *calls == 0).await);
+                    // hyper waits for a last word of the caller, which one that is gone never says.
+                    sleep_until(Instant::now() + LINGER).await;
+                };
+                tokio::select! {
+                    ended = &mut connection => ended,
+                    () = idle => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection failed");
+        }
     }
 
     fn requests(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
-    }
-}
-
-async fn run(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Calls>,
-    mut ending: watch::Receiver<bool>,
-) {
-    let first = timeout(shared.config.header_timeout, preface(&mut stream)).await;
-    match first {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => {
-            // As much as fits the empty send buffer, which is all of it.
-            let _told = stream.try_write(WRONG_PORT);
-            tracing::debug!(%peer, "no HTTP/2");
-            return linger(stream).await;
-        }
-        Ok(Err(error)) => return tracing::debug!(%peer, %error, "connection failed"),
-        Err(_) => return tracing::debug!(%peer, "connection was silent for too long"),
-    }
-    let under_way = watch::Sender::new(0_usize);
-    let unread = Arc::new(Unread::default());
-    let service = service_fn(|request: http::Request<Incoming>| {
-        shared.calls.fetch_add(1, Ordering::Relaxed);
-        // A stream may stay open for ever: nobody waits for its end when the server stops.
-        let is_stream = grpc::is_stream(request.uri().path());
-        let call = (!is_stream).then(|| UnderWay::begin(&under_way));
-        let (shared, unread) = (Arc::clone(&shared), Arc::clone(&unread));
-        async move {
-            let response = shared.service.answer(request.map(Body::new)).await;
-            // It is under way until its answer is out of our hands.
-            let pieces = |body| Body::new(Pieces::new(body, unread, call));
-            Ok::<_, Infallible>(response.map(pieces))
-        }
-    });
-    let io = TokioIo::new(Begun {
-        preface: PREFACE,
-        stream,
-    });
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CALLS)
-        .initial_stream_window_size(CALL_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(shared.config.max_header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(ARE_YOU_THERE)
-        .keep_alive_timeout(I_AM)
-        .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        () = is_left(&unread, shared.config.idle_timeout) => {
-            return tracing::debug!(%peer, "an answer was not read for too long");
-        }
-        () = is_set(&mut ending) => {
-            connection.as_mut().graceful_shutdown();
-            let mut calls = under_way.subscribe();
-            let idle = async {
-                drop(calls.wait_for(|calls| *calls == 0).await);
-                // hyper waits for a last word of the caller, which one that is gone never says.
-                sleep_until(Instant::now() + LINGER).await;
-            };
-            tokio::select! {
-                ended = &mut connection => ended,
-                () = idle => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection failed");
     }
 }
 
@@ -202,59 +191,6 @@ async fn preface(stream: &mut TcpStream) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// A stream whose first bytes were read already, and are read once more.
-struct Begun {
-    preface: &'static [u8],
-    stream: TcpStream,
-}
-
-impl AsyncRead for Begun {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.preface.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let length = self.preface.len().min(buffer.remaining());
-        let (now, later) = self.preface.split_at(length);
-        buffer.put_slice(now);
-        self.preface = later;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Begun {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

@@ -47,115 +47,106 @@ impl Speaks for Requests {
         let _told = stream.try_write(reply::full(&extract::generated_id()).as_bytes());
     }
 
-    fn run(
+    async fn run(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        ending: watch::Receiver<bool>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        run(stream, peer, self, ending)
+        mut ending: watch::Receiver<bool>,
+    ) {
+        let config = &self.config;
+        let pace = Arc::new(Pace::new(config, Instant::now()));
+        // Of the last request.
+        let body_was_read = Arc::new(AtomicBool::new(true));
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            pace.request();
+            self.requests.fetch_add(1, Ordering::Relaxed);
+            request.extensions_mut().insert(Peer(peer));
+            body_was_read.store(request.body().is_end_stream(), Ordering::Relaxed);
+            let size = request.body().size_hint().upper();
+            let is_small = size.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+            let was_read = Arc::clone(&body_was_read);
+            let request = request.map(|body| Noted { body, was_read });
+            let (shared, pace) = (Arc::clone(&self), Arc::clone(&pace));
+            let body_was_read = Arc::clone(&body_was_read);
+            Box::pin(async move {
+                let mut response = shared.routes.answer(request).await;
+                if !is_small && !body_was_read.load(Ordering::Relaxed) {
+                    // The connection ends here: who is not told would send its next request into nowhere.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response.map(|body| Tracked { body, pace }))
+            })
+        });
+        let io = TokioIo::new(Watched {
+            stream,
+            pace: Arc::clone(&pace),
+            unreadable: None,
+        });
+        let mut connection = http1::Builder::new()
+            // Ours is better: see `Pace`.
+            .header_read_timeout(None)
+            .max_headers(config.max_headers)
+            .max_header_size(config.max_header_bytes)
+            .serve_connection(io, service);
+
+        let mut alarm = pin!(sleep_until(pace.next_look(Instant::now())));
+        let mut stopping = pin!(is_set(&mut ending));
+        let mut told = false;
+        let end = poll_fn(|cx| {
+            if !told && stopping.as_mut().poll(cx).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+                return Poll::Ready(End::Done(result));
+            }
+            // What was just polled may have moved the deadline forward.
+            if pace
+                .deadline()
+                .is_some_and(|deadline| deadline < alarm.deadline())
+            {
+                alarm.as_mut().reset(pace.next_look(Instant::now()));
+            }
+            while alarm.as_mut().poll(cx).is_ready() {
+                if pace
+                    .deadline()
+                    .is_some_and(|deadline| deadline <= alarm.deadline())
+                {
+                    return Poll::Ready(End::TooSlow);
+                }
+                alarm.as_mut().reset(pace.next_look(Instant::now()));
+            }
+            Poll::Pending
+        })
+        .await;
+        match end {
+            End::TooSlow => tracing::debug!(%peer, "connection was silent for too long"),
+            End::Done(result) => {
+                if let Err(error) = &result {
+                    tracing::debug!(%peer, %error, "connection failed");
+                }
+                let parts = connection.into_parts();
+                let Watched {
+                    stream, unreadable, ..
+                } = parts.io.into_inner();
+                if let Some(status) = unreadable {
+                    refuse(&stream, status);
+                }
+                let unread = result.is_err()
+                    || !body_was_read.load(Ordering::Relaxed)
+                    || !parts.read_buf.is_empty()
+                    || stream.try_read(&mut [0]).is_ok_and(|read| read > 0);
+                if unread {
+                    // Boxed: every connection would carry the room for it.
+                    Box::pin(linger(stream)).await;
+                }
+            }
+        }
     }
 
     fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-    }
-}
-
-async fn run(
-    stream: TcpStream,
-    peer: SocketAddr,
-    shared: Arc<Requests>,
-    mut ending: watch::Receiver<bool>,
-) {
-    let config = &shared.config;
-    let pace = Arc::new(Pace::new(config, Instant::now()));
-    // Of the last request.
-    let body_was_read = Arc::new(AtomicBool::new(true));
-    let service = service_fn(|mut request: http::Request<Incoming>| {
-        pace.request();
-        shared.requests.fetch_add(1, Ordering::Relaxed);
-        request.extensions_mut().insert(Peer(peer));
-        body_was_read.store(request.body().is_end_stream(), Ordering::Relaxed);
-        let size = request.body().size_hint().upper();
-        let is_small = size.is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
-        let was_read = Arc::clone(&body_was_read);
-        let request = request.map(|body| Noted { body, was_read });
-        let (shared, pace) = (Arc::clone(&shared), Arc::clone(&pace));
-        let body_was_read = Arc::clone(&body_was_read);
-        Box::pin(async move {
-            let mut response = shared.routes.answer(request).await;
-            if !is_small && !body_was_read.load(Ordering::Relaxed) {
-                // The connection ends here: who is not told would send its next request into nowhere.
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            Ok::<_, Infallible>(response.map(|body| Tracked { body, pace }))
-        })
-    });
-    let io = TokioIo::new(Watched {
-        stream,
-        pace: Arc::clone(&pace),
-        unreadable: None,
-    });
-    let mut connection = http1::Builder::new()
-        // Ours is better: see `Pace`.
-        .header_read_timeout(None)
-        .max_headers(config.max_headers)
-        .max_header_size(config.max_header_bytes)
-        .serve_connection(io, service);
-
-    let mut alarm = pin!(sleep_until(pace.next_look(Instant::now())));
-    let mut stopping = pin!(is_set(&mut ending));
-    let mut told = false;
-    let end = poll_fn(|cx| {
-        if !told && stopping.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
-        }
-        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
-            return Poll::Ready(End::Done(result));
-        }
-        // What was just polled may have moved the deadline forward.
-        if pace
-            .deadline()
-            .is_some_and(|deadline| deadline < alarm.deadline())
-        {
-            alarm.as_mut().reset(pace.next_look(Instant::now()));
-        }
-        while alarm.as_mut().poll(cx).is_ready() {
-            if pace
-                .deadline()
-                .is_some_and(|deadline| deadline <= alarm.deadline())
-            {
-                return Poll::Ready(End::TooSlow);
-            }
-            alarm.as_mut().reset(pace.next_look(Instant::now()));
-        }
-        Poll::Pending
-    })
-    .await;
-    match end {
-        End::TooSlow => tracing::debug!(%peer, "connection was silent for too long"),
-        End::Done(result) => {
-            if let Err(error) = &result {
-                tracing::debug!(%peer, %error, "connection failed");
-            }
-            let parts = connection.into_parts();
-            let Watched {
-                stream, unreadable, ..
-            } = parts.io.into_inner();
-            if let Some(status) = unreadable {
-                refuse(&stream, status);
-            }
-            let unread = result.is_err()
-                || !body_was_read.load(Ordering::Relaxed)
-                || !parts.read_buf.is_empty()
-                || stream.try_read(&mut [0]).is_ok_and(|read| read > 0);
-            if unread {
-                // Boxed: every connection would carry the room for it.
-                Box::pin(linger(stream)).await;
-            }
-        }
     }
 }
 

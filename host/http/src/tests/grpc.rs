@@ -108,6 +108,22 @@ pub(super) fn matrix(x: &[f32]) -> ModelInferRequest {
     }
 }
 
+/// One row of the table.
+fn people(age: u32) -> ModelInferRequest {
+    let row = [f64::from(age), 1.0];
+    ModelInferRequest {
+        model_name: "people".into(),
+        inputs: vec![InferInputTensor {
+            name: "features".into(),
+            datatype: "FP64".into(),
+            shape: vec![1, 2],
+            ..InferInputTensor::default()
+        }],
+        raw_input_contents: vec![row.iter().flat_map(|x| x.to_le_bytes()).collect()],
+        ..ModelInferRequest::default()
+    }
+}
+
 #[tokio::test]
 async fn an_inference_is_answered_by_raw_tensors_whichever_way_it_came() {
     let (host, key) = Host::with_models().await;
@@ -430,18 +446,7 @@ async fn what_a_model_does_wrong_has_its_code_and_no_secret() {
         (age::LIES, Code::Internal, "plugin_contract"),
         (age::PANICS, Code::Internal, "internal"),
     ] {
-        let row = [f64::from(age), 1.0];
-        let request = ModelInferRequest {
-            model_name: "people".into(),
-            inputs: vec![InferInputTensor {
-                name: "features".into(),
-                datatype: "FP64".into(),
-                shape: vec![1, 2],
-                ..InferInputTensor::default()
-            }],
-            raw_input_contents: vec![row.iter().flat_map(|x| x.to_le_bytes()).collect()],
-            ..ModelInferRequest::default()
-        };
+        let request = people(age);
         let called = call(&host, "ModelInfer", &key, &request).await;
         assert_eq!(called.code, code, "{name}: {}", called.said);
         assert_eq!(called.metadata["code"], name);
@@ -456,22 +461,7 @@ async fn what_a_model_does_wrong_has_its_code_and_no_secret() {
 #[tokio::test]
 async fn the_caller_s_deadline_is_kept() {
     let (host, key) = Host::with_models().await;
-    let request = ModelInferRequest {
-        model_name: "people".into(),
-        inputs: vec![InferInputTensor {
-            name: "features".into(),
-            datatype: "FP64".into(),
-            shape: vec![1, 2],
-            ..InferInputTensor::default()
-        }],
-        raw_input_contents: vec![
-            [f64::from(age::WAITS), 1.0]
-                .iter()
-                .flat_map(|x| x.to_le_bytes())
-                .collect(),
-        ],
-        ..ModelInferRequest::default()
-    };
+    let request = people(age::WAITS);
     let bearer = format!("Bearer {key}");
     let headers = [("authorization", bearer.as_str()), ("grpc-timeout", "20m")];
     let called = raw_call(

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use foretell_types::{ModelName, ModelVersion, TenantId};
 
-use super::MemoryStore;
+use super::{MemoryStore, State};
 use crate::port::UnixMs;
 use crate::{ModelRecord, Models, NewVersion, StoreError, Traffic, VersionRecord, refusal};
 
@@ -74,11 +74,7 @@ impl Models for MemoryStore {
         traffic: &Traffic,
     ) -> Result<Traffic, StoreError> {
         let mut state = self.state();
-        let record = state
-            .tenants
-            .get_mut(tenant)
-            .and_then(|held| held.models.get_mut(model));
-        let record = record.ok_or_else(|| refusal::no_model(model))?;
+        let record = held(&mut state, tenant, model)?;
         if let Some(named) = &traffic.active
             && !record
                 .versions
@@ -97,11 +93,7 @@ impl Models for MemoryStore {
         unloaded: bool,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
-        let record = state
-            .tenants
-            .get_mut(tenant)
-            .and_then(|held| held.models.get_mut(model));
-        let record = record.ok_or_else(|| refusal::no_model(model))?;
+        let record = held(&mut state, tenant, model)?;
         Ok(std::mem::replace(&mut record.unloaded, unloaded))
     }
 
@@ -132,4 +124,18 @@ impl Models for MemoryStore {
             .insert((model.clone(), version.clone()));
         Ok(deleted)
     }
+}
+
+/// A model that is there.
+///
+/// # Errors
+/// `NotFound` if it is not.
+fn held<'a>(
+    state: &'a mut State,
+    tenant: &TenantId,
+    model: &ModelName,
+) -> Result<&'a mut ModelRecord, StoreError> {
+    let tenant = state.tenants.get_mut(tenant);
+    let record = tenant.and_then(|tenant| tenant.models.get_mut(model));
+    record.ok_or_else(|| refusal::no_model(model))
 }

@@ -3,7 +3,6 @@
 use foretell_predict::{PredictError, apart};
 use serde::de::DeserializeOwned;
 
-use crate::coding::refuse_any;
 use crate::extract::Request;
 
 /// Reads a body of at most `limit_bytes` as `T`. Whether the caller may ask is decided by the use case; the limit keeps
@@ -15,8 +14,7 @@ pub(crate) async fn read_json<T: DeserializeOwned>(
     mut request: Request,
     limit_bytes: u64,
 ) -> Result<T, PredictError> {
-    refuse_any(&request.head.headers)?;
-    let bytes = request.body.read(limit_bytes).await?;
+    let bytes = request.read_plain(limit_bytes).await?;
     if bytes.is_empty() {
         return Err(PredictError::Malformed(
             "the body is empty; send JSON".into(),

@@ -8,6 +8,8 @@ mod repository;
 mod request;
 mod response;
 mod statistics;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use binary::{INFERENCE_HEADER_CONTENT_LENGTH, Pieces, read_raw};
 pub(crate) use config::config;

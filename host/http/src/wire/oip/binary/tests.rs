@@ -1,40 +1,16 @@
 //! Bodies with raw tensors: where they stand, what is refused, and that they read back.
 
 use foretell_types::ErrorKind;
-use foretell_types::signature::{Output, Promises, Role};
 use http::HeaderValue;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::request::{Wanted, read};
+use super::super::testing::{self, input};
 use super::*;
 
-fn input(name: &str, datatype: Datatype, shape: &[i32]) -> Input {
-    Input {
-        name: name.into(),
-        doc: String::new(),
-        datatype,
-        shape: shape.into(),
-        columns: vec![],
-    }
-}
-
 fn signature(inputs: Vec<Input>) -> Signature {
-    let output = |name: &str, datatype| Output {
-        name: name.into(),
-        doc: String::new(),
-        datatype,
-        shape: vec![-1],
-        role: Role::Other,
-        classes: vec![],
-    };
-    Signature {
-        doc: String::new(),
-        inputs,
-        outputs: vec![output("y", Datatype::Fp16), output("z", Datatype::Int8)],
-        examples: vec![],
-        promises: Promises::default(),
-    }
+    testing::signature(inputs, Datatype::Fp16)
 }
 
 fn two() -> Signature {

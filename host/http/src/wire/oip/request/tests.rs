@@ -1,11 +1,11 @@
 //! Inference requests: forms, orders, and a round trip for every datatype.
 
 use foretell_predict::PredictError;
-use foretell_types::signature::{Input, Output, Promises, Role};
 use foretell_types::tensor::Blobs;
 use foretell_types::{Elements, ErrorKind};
 use proptest::prelude::*;
 
+use super::super::testing;
 use super::*;
 use crate::wire::oip::response::written;
 
@@ -16,27 +16,7 @@ fn read(body: &[u8], signature: &Signature) -> Result<(Inputs, Asked), Fault> {
 }
 
 fn signature(datatype: Datatype) -> Signature {
-    let output = |name: &str, datatype| Output {
-        name: name.into(),
-        doc: String::new(),
-        datatype,
-        shape: vec![-1],
-        role: Role::Other,
-        classes: vec![],
-    };
-    Signature {
-        doc: String::new(),
-        inputs: vec![Input {
-            name: "x".into(),
-            doc: String::new(),
-            datatype,
-            shape: vec![-1],
-            columns: vec![],
-        }],
-        outputs: vec![output("y", Datatype::Fp64), output("z", Datatype::Int8)],
-        examples: vec![],
-        promises: Promises::default(),
-    }
+    testing::signature(vec![testing::input("x", datatype, &[-1])], Datatype::Fp64)
 }
 
 fn tensors(body: &str) -> Result<(Vec<NamedTensor>, Asked), Fault> {
