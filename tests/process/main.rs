@@ -9,3 +9,4 @@ mod hostile;
 mod life;
 mod overload;
 mod plugin_author;
+mod releases;

@@ -39,7 +39,7 @@ fn length() -> Duration {
 }
 
 /// A server on one processor, besieged from another.
-fn lay(test: &str, environment: &[(&str, &str)]) -> Siege {
+pub(crate) fn lay(test: &str, environment: &[(&str, &str)]) -> Siege {
     let apart = are_two();
     let go_to = |processor| apart.then(|| keep_to(processor).expect("it may"));
     go_to(SERVER);

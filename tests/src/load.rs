@@ -68,6 +68,8 @@ pub struct Load {
 pub struct Seen {
     /// Answers by their label.
     pub counts: BTreeMap<String, u64>,
+    /// Answers with 200 by the version that gave them.
+    pub by_version: BTreeMap<String, u64>,
     /// Of answers with 200, from when the request was meant to go out.
     pub served: Latencies,
     /// The same from when it went out: what is left is the server's, where the generator itself is late.
@@ -103,6 +105,7 @@ impl Seen {
         };
         *self.counts.entry(reply.label()).or_default() += 1;
         if reply.status == 200 {
+            *self.by_version.entry(reply.version.clone()).or_default() += 1;
             self.served.add(since_meant);
             self.served_since_sent.add(since_sent);
         } else {

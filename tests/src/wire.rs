@@ -22,6 +22,8 @@ pub struct Reply {
     pub status: u16,
     /// The stable code of an error body; empty where there is none.
     pub code: String,
+    /// The version that it says has answered; empty where it says none.
+    pub version: String,
     /// Whether it says when to come back.
     pub has_retry_after: bool,
     /// The body.
@@ -136,9 +138,11 @@ pub fn read(bytes: &[u8]) -> io::Result<Option<Reply>> {
         .and_then(|line| line.split(' ').nth(1)?.parse().ok())
         .ok_or_else(no_answer)?;
     let (mut length, mut has_retry_after, mut is_last) = (0, false, false);
+    let mut version = String::new();
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         let value = value.trim();
         match name.to_ascii_lowercase().as_str() {
+            "x-model-version" => value.clone_into(&mut version),
             "content-length" => length = value.parse().map_err(|_| no_answer())?,
             "retry-after" => has_retry_after = value.parse::<u64>().is_ok_and(|after| after > 0),
             "connection" => is_last = value.eq_ignore_ascii_case("close"),
@@ -150,6 +154,7 @@ pub fn read(bytes: &[u8]) -> io::Result<Option<Reply>> {
     };
     Ok(Some(Reply {
         status,
+        version,
         code: if status < 400 {
             String::new()
         } else {

@@ -76,7 +76,13 @@ fn attack(workspace: &Workspace, long: bool) -> Result<Result<()>> {
     let mut tests = workspace.cargo(["test", "--workspace", "--test", "process", "--"]);
     // One at a time: each measures.
     tests
-        .args(["--test-threads", "1", "hostile::", "overload::"])
+        .args([
+            "--test-threads",
+            "1",
+            "hostile::",
+            "overload::",
+            "releases::",
+        ])
         .env("FORETELL_BIN", &binary)
         .env("FORETELL_PLUGINS", plugins);
     if long {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::lanes::ASIDE_THREADS;
+
 /// Bytes in a MiB.
 const MIB: u64 = 1 << 20;
 
@@ -186,14 +188,14 @@ impl Default for LaneConfig {
 }
 
 impl LaneConfig {
-    /// Threads of both lanes: each has a right to an instance.
+    /// Threads of both lanes, and of what nobody waits for: each has a right to an instance.
     pub(crate) const fn all_threads(&self) -> usize {
-        self.threads.saturating_mul(2)
+        self.threads.saturating_mul(2).saturating_add(ASIDE_THREADS)
     }
 
     /// As many threads of each lane as leave one of so many instances to what runs in place.
     pub const fn most_threads(instances: u32) -> usize {
-        (instances.saturating_sub(1) / 2) as usize
+        (instances as usize).saturating_sub(1 + ASIDE_THREADS) / 2
     }
 
     /// So many threads, shared out as by default; everything else as by default, too.

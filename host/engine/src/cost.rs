@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Unproven,
     /// Known to be long.
     Long,
+    /// Nobody waits for it, however long it is.
+    Aside,
 }
 
 /// Moving averages of one version, in nanoseconds; 0 = never measured. Updates may be lost to each other, which an
@@ -92,6 +94,18 @@ impl Cost {
             kind: if long { Kind::Long } else { Kind::Short },
             cost: Duration::from_nanos(state & !DEMOTED),
         })
+    }
+
+    /// What a prediction for nobody is expected to cost.
+    pub(crate) fn aside(&self, bytes: usize) -> Expected {
+        let cost = match self.place(bytes) {
+            Place::Lane(expected) => expected.cost,
+            Place::Inline => GUESS,
+        };
+        Expected {
+            kind: Kind::Aside,
+            cost,
+        }
     }
 
     fn age(&self) -> u64 {

@@ -17,7 +17,7 @@ use crate::budget::{Budget, Kept};
 use crate::call::{self, Host, Unanswered};
 use crate::compile::Compiles;
 use crate::config::LaneConfig;
-use crate::cost::{Expected, Place};
+use crate::cost::{Expected, Kind, Place};
 use crate::error::Fault;
 use crate::lanes::Lanes;
 use crate::load::{Key, Loaded, Source, Versions};
@@ -25,11 +25,15 @@ use crate::pool::{Slot, Slots};
 use crate::seal::{Owner, Sealer};
 use crate::state::Until;
 use crate::ticker::Ticker;
+use crate::turns::thread_cpu_time;
 use crate::worker::Walls;
 use crate::{EngineConfig, EngineError, setup};
 
 /// Stack of a lane thread beyond what the guest may use: our own frames around it.
 const HOST_STACK: usize = 1 << 20;
+
+/// How long what nobody waits for may wait for its thread, and then stay on it, while others hold the processor.
+const ASIDE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs predictions and prepares uploads. One per process.
 pub struct Engine {
@@ -198,13 +202,28 @@ impl Engine {
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
         let (origin, span) = (Arc::clone(&job.loaded.origin), tracing::Span::current());
         let (priority, caller) = (job.priority, Caller::default());
-        let abandoned = Arc::clone(&caller.gone);
+        let (abandoned, is_aside) = (Arc::clone(&caller.gone), expected.kind == Kind::Aside);
         let work = Box::new(move |queued: Duration| {
             let _entered = span.enter();
             let (started, cpu) = (Instant::now(), thread_cpu_time());
-            let until = Until::either(started + job.limits.deadline, Arc::clone(&abandoned));
+            let deadline = job.limits.deadline;
+            let until = if is_aside {
+                // Others may hold the processor for long, which is no fault of the guest.
+                Until::either(
+                    started + deadline.max(ASIDE_PATIENCE),
+                    Arc::clone(&abandoned),
+                )
+                .or_computed(cpu + deadline)
+            } else {
+                Until::either(started + deadline, Arc::clone(&abandoned))
+            };
             let result = job.predict(&host, &until, None);
-            let compute = started.elapsed();
+            let computed = thread_cpu_time().saturating_sub(cpu);
+            let compute = if is_aside {
+                computed
+            } else {
+                started.elapsed()
+            };
             let ran = if let Err(Unanswered::Starved { bytes, .. }) = result {
                 Ran::Starved(job, bytes)
             } else {
@@ -213,8 +232,7 @@ impl Engine {
                     job.is_hurried && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
                 if !is_cut && !abandoned.load(Ordering::Relaxed) {
                     // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
-                    let cpu = thread_cpu_time().saturating_sub(cpu);
-                    job.loaded.cost.record(job.bytes, cpu, &config);
+                    job.loaded.cost.record(job.bytes, computed, &config);
                 }
                 let outcome = outcome(result, &job.limits, Usage { queued, compute });
                 // Whatever the call held is given back before anybody hears of its end.
@@ -231,7 +249,9 @@ impl Engine {
             let error = RunError::Internal("the lane dropped the prediction".into());
             Ran::Done(failed(error, began.elapsed()))
         };
-        let ran = match tokio::time::timeout(self.lane_config.queue_deadline, &mut answered).await {
+        let patience = self.lane_config.queue_deadline;
+        let patience = if is_aside { ASIDE_PATIENCE } else { patience };
+        let ran = match tokio::time::timeout(patience, &mut answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| lost()),
             Err(_) if ticket.withdraw() => Ran::Done(overloaded(began.elapsed())),
             Err(_) => answered.await.unwrap_or_else(|_| lost()),
@@ -303,6 +323,7 @@ impl Runner for Engine {
             limits,
             is_hurried,
             priority,
+            is_aside,
         } = call;
         if self.budget.is_closed() {
             return failed(call::stopped(), Duration::ZERO);
@@ -322,7 +343,11 @@ impl Runner for Engine {
             .map(|tensor| tensor.elements().byte_len())
             .sum();
         let patience = began + self.lane_config.queue_deadline;
-        let mut place = loaded.cost.place(bytes);
+        let mut place = if is_aside {
+            Place::Lane(loaded.cost.aside(bytes))
+        } else {
+            loaded.cost.place(bytes)
+        };
         let mut job = Job {
             loaded,
             inputs,
@@ -447,19 +472,4 @@ fn failed(error: RunError, queued: Duration) -> RunOutcome {
 
 fn overloaded(waited: Duration) -> RunOutcome {
     failed(RunError::Overloaded { waited }, waited)
-}
-
-/// CPU time that this thread has used.
-fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `time` is a valid place for the answer; the call writes nothing else. It cannot fail for this clock, and if
-    // it did, the answer would be zero.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    Duration::new(
-        time.tv_sec.try_into().unwrap_or_default(),
-        time.tv_nsec.try_into().unwrap_or_default(),
-    )
 }

@@ -2,7 +2,7 @@
 //!
 //! There are two lanes, each with threads and a bounded queue of its own: one for what is long, one for all else. What is
 //! long has the lower priority, so that a prediction of a millisecond gets the processor beside others of a second, and
-//! those have whatever it leaves. A lane serves tenant by tenant in turn, and version by version within a tenant. Caps keep
+//! those have whatever it leaves. A third lane, of one thread, is for what nobody waits for: it gets what all else leaves. A lane serves tenant by tenant in turn, and version by version within a tenant. Caps keep
 //! a place free for neighbours: how many threads of a lane one tenant holds, and how many those predictions hold together
 //! that were never measured. So guests that loop until their deadline, of however many tenants, never hold every thread.
 //!
@@ -35,18 +35,31 @@ mod queue;
 const SHORT_TURNS: Turns = Turns {
     nicer: 1,
     slice: Duration::from_micros(500),
+    idle: false,
 };
 
 /// What is long gets a third of what a serving thread gets, where both want all of a processor.
 const LONG_TURNS: Turns = Turns {
     nicer: 5,
     slice: Duration::from_millis(50),
+    idle: false,
 };
+
+/// What nobody waits for takes no time from anybody.
+const ASIDE_TURNS: Turns = Turns {
+    nicer: 0,
+    slice: Duration::from_millis(50),
+    idle: true,
+};
+
+/// Threads of the lane for what nobody waits for.
+pub(crate) const ASIDE_THREADS: usize = 1;
 
 /// The lanes. Dropping them lets running work end, drops what waits, and joins the threads.
 pub(crate) struct Lanes {
     short: Lane,
     long: Lane,
+    aside: Lane,
 }
 
 impl Lanes {
@@ -61,10 +74,16 @@ impl Lanes {
             cores: u32::try_from(cores.min(threads)).unwrap_or(u32::MAX),
             patience: config.queue_deadline,
         };
-        let lane = |name, turns| Lane::start(name, threads, stack_bytes, limits, turns);
+        let alone = Limits {
+            per_tenant: 1,
+            for_unproven: 1,
+            cores: 1,
+            ..limits
+        };
         Ok(Self {
-            short: lane("lane", SHORT_TURNS)?,
-            long: lane("long-lane", LONG_TURNS)?,
+            short: Lane::start("lane", threads, stack_bytes, limits, SHORT_TURNS)?,
+            long: Lane::start("long-lane", threads, stack_bytes, limits, LONG_TURNS)?,
+            aside: Lane::start("aside-lane", ASIDE_THREADS, stack_bytes, alone, ASIDE_TURNS)?,
         })
     }
 
@@ -82,6 +101,7 @@ impl Lanes {
         let lane = match expected.kind {
             Kind::Short | Kind::Unproven => &self.short,
             Kind::Long => &self.long,
+            Kind::Aside => &self.aside,
         };
         lane.submit(origin, expected, priority, work)
     }
@@ -94,7 +114,7 @@ impl Lanes {
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.short.waiting() + self.long.waiting()
+        self.short.waiting() + self.long.waiting() + self.aside.waiting()
     }
 }
 
@@ -193,6 +213,27 @@ mod tests {
         drop(running);
         third_begun.recv().unwrap();
         drop(end_third);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_has_a_thread_of_its_own() {
+        let lanes = lanes(1, 1);
+        let aside = expected(Kind::Aside, 1);
+        let (first, first_begun, end_first) = blocking();
+        let _one = lanes.submit(&origin("a", 1), aside, 0, first).unwrap();
+        first_begun.recv().unwrap();
+        for expected in [SHORT, LONG] {
+            let (other, other_begun, end_other) = blocking();
+            let _other = lanes.submit(&origin("a", 1), expected, 0, other).unwrap();
+            other_begun.recv().unwrap();
+            drop(end_other);
+        }
+        let (second, second_begun, end_second) = blocking();
+        let _two = lanes.submit(&origin("b", 2), aside, 0, second).unwrap();
+        assert!(second_begun.try_recv().is_err(), "there is one");
+        drop(end_first);
+        second_begun.recv().unwrap();
+        drop(end_second);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 
@@ -12,6 +12,7 @@ use crate::budget::Share;
 use crate::config::GuestLimits;
 use crate::grants::log::{LogBudget, Origin};
 use crate::limits::Limiter;
+use crate::turns::thread_cpu_time;
 use crate::wear::Memory;
 
 /// The data of a store.
@@ -27,6 +28,8 @@ pub(crate) struct CallState {
 #[derive(Debug, Clone)]
 pub(crate) struct Until {
     deadline: Instant,
+    /// What the thread may have computed by then; none = only the clock counts.
+    computed: Option<Duration>,
     /// Set once nobody waits for the answer any more; none = its caller cannot go away meanwhile.
     abandoned: Option<Arc<AtomicBool>>,
 }
@@ -35,6 +38,7 @@ impl From<Instant> for Until {
     fn from(deadline: Instant) -> Self {
         Self {
             deadline,
+            computed: None,
             abandoned: None,
         }
     }
@@ -45,13 +49,24 @@ impl Until {
     pub(crate) const fn either(deadline: Instant, abandoned: Arc<AtomicBool>) -> Self {
         Self {
             deadline,
+            computed: None,
             abandoned: Some(abandoned),
+        }
+    }
+
+    /// The same, or the moment at which the thread that runs the guest has computed for so long, all in all.
+    pub(crate) fn or_computed(self, computed: Duration) -> Self {
+        Self {
+            computed: Some(computed),
+            ..self
         }
     }
 
     fn is_over(&self) -> bool {
         let is_abandoned = |flag: &Arc<AtomicBool>| flag.load(Ordering::Relaxed);
-        self.abandoned.as_ref().is_some_and(is_abandoned) || Instant::now() >= self.deadline
+        self.abandoned.as_ref().is_some_and(is_abandoned)
+            || Instant::now() >= self.deadline
+            || self.computed.is_some_and(|most| thread_cpu_time() >= most)
     }
 }
 

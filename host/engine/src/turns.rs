@@ -13,6 +13,8 @@ pub struct Turns {
     /// one computes that asked for much more: the system serves whose slice is due first. Shares of the processor stay as they
     /// are. Linux 6.12 and later; earlier ones ignore it.
     pub slice: Duration,
+    /// Whether the thread gets what all others leave, and gives way whenever one of them wakes.
+    pub idle: bool,
 }
 
 impl Turns {
@@ -22,7 +24,11 @@ impl Turns {
         let nice = rustix::process::getpriority_process(None).unwrap_or(0);
         let attributes = libc::sched_attr {
             size: size_of::<libc::sched_attr>() as u32,
-            sched_policy: libc::SCHED_OTHER as u32,
+            sched_policy: if self.idle {
+                libc::SCHED_IDLE
+            } else {
+                libc::SCHED_OTHER
+            } as u32,
             sched_flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
             sched_nice: nice.saturating_add(self.nicer).min(19),
             sched_priority: 0,
@@ -38,4 +44,19 @@ impl Turns {
             tracing::debug!(%error, ?self, "a thread has turns like any other");
         }
     }
+}
+
+/// CPU time that this thread has used.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is a valid place for the answer; the call writes nothing else. It cannot fail for this clock, and if
+    // it did, the answer would be zero.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
 }

@@ -1,5 +1,6 @@
 //! What a request says before its body: who asks, under which id, in which surface's language.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -182,6 +183,12 @@ impl FromStr for Segment {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(percent_decoded(text)))
     }
+}
+
+/// A header's value, where it is text.
+pub(crate) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, str>> {
+    let value = headers.get(name)?;
+    str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)
 }
 
 /// The caller's request id if it is one, else a new one.

@@ -162,9 +162,13 @@ pub trait Payload: Send {
     /// `NotFound` for a name that no model can have.
     fn model(&self) -> Result<Cow<'_, ModelRef>, PredictError>;
 
-    /// Turns what was read into inputs for this version. Called where long work harms nobody.
+    /// The value of a header that came with it, by its name in lower case; none where it is absent or no text.
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// Turns what was read into inputs for this version. Called where long work harms nobody. What was read is let go
+    /// unless it is wanted again, for another version.
     ///
     /// # Errors
     /// `Malformed` for what is no body of this route, `Mismatch` for what cannot be an input of the version.
-    fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError>;
+    fn decode(&mut self, target: &Target, again: bool) -> Result<Decoded, PredictError>;
 }

@@ -170,6 +170,24 @@ impl PredictError {
         }
     }
 
+    /// Whether the plugin did not do its work. A caller in a hurry says nothing about it.
+    pub const fn is_fault_of_plugin(&self) -> bool {
+        !matches!(self, Self::TimedOut { .. }) && self.kind().is_fault_of_plugin()
+    }
+
+    /// Whether another version may well answer where this one does not.
+    pub const fn is_fault_of_version(&self) -> bool {
+        self.is_fault_of_plugin() || matches!(self, Self::Suspended { .. })
+    }
+
+    /// Whether the plugin ended by a trap.
+    pub const fn is_trap(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::PluginTrapped | ErrorKind::StackOverflow
+        )
+    }
+
     /// What the log should hold beyond the outside message.
     pub fn cause(&self) -> Option<String> {
         match self {

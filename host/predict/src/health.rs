@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use foretell_store::port::probe::Probe;
-use foretell_store::{Models, Tenants};
+use foretell_store::{Models, Tenants, VersionRecord};
 use foretell_types::blob::{BlobId, BlobKind, Blobs};
 
 use crate::{AnswerCache, CacheStats};
@@ -152,7 +152,7 @@ impl Check for CachedAnswers {
     }
 }
 
-/// `models`: every active version has the content that it needs to be loaded again.
+/// `models`: every version that calls go to has the content that it needs to be loaded again.
 pub struct StoredModels {
     /// Whose models.
     pub tenants: Arc<dyn Tenants>,
@@ -169,7 +169,7 @@ impl Check for StoredModels {
     }
 
     async fn look(&self) -> Result<String, String> {
-        let mut active = 0;
+        let mut in_service = 0;
         let mut missing = Vec::new();
         for tenant in self
             .tenants
@@ -188,29 +188,30 @@ impl Check for StoredModels {
                 .await
                 .map_err(|error| error.to_string())?
             {
-                let Some(version) = model
-                    .versions
-                    .iter()
-                    .find(|v| Some(&v.version) == model.traffic.active.as_ref())
-                else {
-                    continue;
+                let in_use = |version: &VersionRecord| {
+                    model
+                        .traffic
+                        .versions()
+                        .any(|name| *name == version.version)
                 };
-                active += 1;
-                let snapshot = BlobId {
-                    tenant: tenant.id.clone(),
-                    kind: BlobKind::Snapshot,
-                    digest: version.digest.0,
-                };
-                if !listed.contains(&snapshot) {
-                    missing.push(format!(
-                        "{}/{} version {}",
-                        tenant.id, model.name, version.version
-                    ));
+                for version in model.versions.iter().filter(|version| in_use(version)) {
+                    in_service += 1;
+                    let snapshot = BlobId {
+                        tenant: tenant.id.clone(),
+                        kind: BlobKind::Snapshot,
+                        digest: version.digest.0,
+                    };
+                    if !listed.contains(&snapshot) {
+                        missing.push(format!(
+                            "{}/{} version {}",
+                            tenant.id, model.name, version.version
+                        ));
+                    }
                 }
             }
         }
         if missing.is_empty() {
-            Ok(format!("{active} active"))
+            Ok(format!("{in_service} versions in service"))
         } else {
             missing.truncate(10);
             Err(format!(

@@ -1,20 +1,31 @@
 //! One prediction, from credentials to answer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use foretell_types::Scope;
 use foretell_types::run::Runner;
+use tokio::time::sleep_until;
 
 use crate::registry::{Registry, Target};
-use crate::stage::admit::{Gate, Permit};
+use crate::release::Trial;
+use crate::shadow::Shadows;
+use crate::stage::admit::{Admitted, Gate, Permit};
 use crate::stage::identify::Identity;
 use crate::stage::recall::Recalled;
+use crate::stage::resolve::{Role, Route};
 use crate::stage::run::Until;
 use crate::stage::suspend::Rule;
 use crate::stage::{check, recall, resolve, run, settle, suspend};
 use crate::statistics::Watch;
 use crate::tenant::Act;
-use crate::{Answer, AnswerCache, Call, Decoded, Limits, ModelRef, Payload, PredictError, apart};
+use crate::{
+    Answer, AnswerCache, Cached, Call, Decoded, Limits, ModelRef, Payload, PredictError, apart,
+};
+
+/// How long to wait before a record is tried again, at first and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Answers predictions. Cheap to share; one for each server.
 pub struct Predictor {
@@ -23,8 +34,20 @@ pub struct Predictor {
     runner: Arc<dyn Runner>,
     gate: Gate,
     cache: Option<Arc<AnswerCache>>,
+    shadows: Shadows,
     max_body_bytes: u64,
     suspension: Rule,
+}
+
+/// What is asked of a version.
+struct Asked<'a> {
+    call: &'a Call,
+    admitted: &'a Admitted,
+    body_bytes: usize,
+    /// Who is to be given a copy of what is run.
+    shadow: Option<&'a Arc<Target>>,
+    /// Whether another version may be asked the same afterwards.
+    again: bool,
 }
 
 impl Predictor {
@@ -36,9 +59,14 @@ impl Predictor {
         cache: Option<Arc<AnswerCache>>,
         limits: &Limits,
     ) -> Self {
+        let suspension = Rule {
+            after: limits.suspend_after,
+            pause: limits.suspend_for,
+        };
         Self {
             identity,
             registry,
+            shadows: Shadows::new(Arc::clone(&runner), suspension),
             runner,
             gate: Gate::new(
                 Act::Prediction,
@@ -47,10 +75,7 @@ impl Predictor {
             ),
             cache,
             max_body_bytes: limits.max_body_bytes,
-            suspension: Rule {
-                after: limits.suspend_after,
-                pause: limits.suspend_for,
-            },
+            suspension,
         }
     }
 
@@ -72,36 +97,125 @@ impl Predictor {
             }
         })?;
         let body_bytes = payload.read(self.max_body_bytes).await?;
-        let tenant = &admitted.caller.tenant;
-        let target = resolve::resolve(&self.registry, tenant, &*payload.model()?).await?;
+        let Route { target, role } =
+            resolve::route(&self.registry, &admitted.caller, &mut payload).await?;
         resolve::is_loaded(&target)?;
+        let asked = Asked {
+            call,
+            admitted: &admitted,
+            body_bytes,
+            shadow: None,
+            again: false,
+        };
+        match role {
+            Role::Plain => self.answer(&asked, &mut payload, target).await,
+            Role::Shadowed(shadow) => {
+                let asked = Asked {
+                    shadow: Some(&shadow),
+                    ..asked
+                };
+                self.answer(&asked, &mut payload, target).await
+            }
+            Role::OnTrial { trial, active } => {
+                Box::pin(self.on_trial(asked, &mut payload, target, &trial, active)).await
+            }
+        }
+    }
+
+    /// Answers by one version.
+    async fn answer(
+        &self,
+        asked: &Asked<'_>,
+        payload: &mut impl Payload,
+        target: Arc<Target>,
+    ) -> Result<Answer, PredictError> {
         let mut watch = Watch::start(&target);
         let cache = self.cache.as_deref();
         let answered = async {
-            let (question, urgency) = apart(body_bytes, || {
-                let Decoded { inputs, urgency } = payload.decode(&target)?;
+            let (question, urgency) = apart(asked.body_bytes, || {
+                let Decoded { inputs, urgency } = payload.decode(&target, asked.again)?;
                 let checked = check::check(&target, inputs)?;
-                let question = recall::question(cache, call.cache, &target, checked);
+                let question = recall::question(cache, asked.call.cache, &target, checked);
                 Ok::<_, PredictError>((question, urgency))
             })
             .await?;
             watch.read();
             let until = Until::after(watch.began(), urgency.timeout);
-            match recall::recall(question, target, until).await {
-                Recalled::Hit(answer) => Ok(answer),
-                Recalled::Miss(missed) => {
-                    let pass = suspend::pass(&missed.target, self.suspension)?;
-                    let ran =
-                        run::run(&*self.runner, admitted, missed, until, urgency.priority).await;
-                    let answer = settle::settle(ran);
-                    pass.judge(&answer);
-                    answer
-                }
+            let missed = match recall::recall(question, target, until).await {
+                Recalled::Hit(answer) => return Ok(answer),
+                Recalled::Miss(missed) => missed,
+            };
+            let pass = suspend::pass(&missed.target, self.suspension)?;
+            let copy = asked.shadow.and_then(|shadow| {
+                let tenant = &asked.admitted.caller.tenant;
+                self.shadows.copy(shadow, tenant, &missed.inputs)
+            });
+            let (runner, priority) = (&*self.runner, urgency.priority);
+            let ran = run::run(runner, asked.admitted, missed, until, priority).await;
+            let answer = settle::settle(ran);
+            pass.judge(answer.as_ref().err());
+            if let (Some(copy), Ok(answer)) = (copy, &answer) {
+                copy.run(answer);
             }
+            answer
         };
         let answer = answered.await;
         watch.stop(&answer);
         answer
+    }
+
+    /// Answers by the canary, and, where it fails by its own fault, by the active version.
+    async fn on_trial(
+        &self,
+        asked: Asked<'_>,
+        payload: &mut impl Payload,
+        canary: Arc<Target>,
+        trial: &Trial,
+        active: Option<Arc<Target>>,
+    ) -> Result<Answer, PredictError> {
+        let began = Instant::now();
+        let with_canary = Asked {
+            again: active.is_some(),
+            ..asked
+        };
+        let answer = self
+            .answer(&with_canary, payload, Arc::clone(&canary))
+            .await;
+        // What it said at another time says nothing of how it does.
+        let is_old = matches!(&answer, Ok(answer) if answer.lookup.cached == Cached::Hit);
+        if !is_old && let Some(reason) = trial.judge(answer.as_ref().err(), began.elapsed()) {
+            self.withdraw(&canary, trial.revision, reason);
+        }
+        match (answer, active) {
+            (Err(error), Some(active)) if error.is_fault_of_version() => {
+                tracing::info!(
+                    target = %canary,
+                    request_id = %asked.call.request_id,
+                    cause = error.cause(),
+                    "a canary failed, and the active version answers"
+                );
+                self.answer(&asked, payload, active).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// Records that a canary answers no calls any more. It gets none from now on, also where the store is away for a while.
+    fn withdraw(&self, canary: &Target, revision: u64, reason: String) {
+        tracing::warn!(target = %canary, reason, "a canary is withdrawn");
+        let (registry, identity) = (Arc::clone(&self.registry), Arc::clone(&self.identity));
+        let (tenant, model) = (canary.tenant.clone(), canary.model.clone());
+        tokio::spawn(async move {
+            let mut pause = SHORTEST_PAUSE;
+            while let Err(error) = registry
+                .withdraw(&tenant, &model, (revision, &reason), identity.now())
+                .await
+            {
+                tracing::warn!(%tenant, %model, %error, "that a canary is withdrawn could not be recorded yet");
+                sleep_until(tokio::time::Instant::now() + pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
     }
 
     /// A place among the caller's predictions, for a stream of them: it is under way until the place is dropped.

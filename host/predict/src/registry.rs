@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use foretell_store::port::UnixMs;
 use foretell_store::port::models::Runtime;
-use foretell_store::{ModelRecord, Models, StoreError};
+use foretell_store::{ModelRecord, Models, NewTraffic, StoreError, Traffic};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
 
+use crate::release::Release;
 use crate::stage::suspend::Breaker;
 use crate::statistics::Statistics;
 use crate::tenant::Tenant;
@@ -48,6 +50,8 @@ impl fmt::Display for Target {
 #[derive(Debug)]
 pub(crate) struct ModelState {
     pub(crate) active: Option<Arc<Target>>,
+    pub(crate) release: Option<Release>,
+    pub(crate) shadow: Option<Arc<Target>>,
     pub(crate) versions: HashMap<ModelVersion, Arc<Target>>,
 }
 
@@ -72,11 +76,28 @@ impl ModelState {
                 (version.version, Arc::new(target))
             })
             .collect();
-        let active = record
-            .traffic
-            .active
-            .and_then(|version| versions.get(&version).cloned());
-        Self { active, versions }
+        let Traffic {
+            active,
+            canary,
+            shadow,
+        } = record.traffic;
+        let known = |version: &ModelVersion| versions.get(version).cloned();
+        let release = canary.and_then(|rules| {
+            Some(Release {
+                target: known(&rules.version)?,
+                trial: tenant.trial(&record.name, record.revision, rules.guard),
+                rules,
+            })
+        });
+        if release.is_none() {
+            tenant.forget_trial(&record.name);
+        }
+        Self {
+            active: active.as_ref().and_then(known),
+            shadow: shadow.as_ref().and_then(known),
+            release,
+            versions,
+        }
     }
 }
 
@@ -135,6 +156,39 @@ impl Registry {
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(tenant) = self.tenants.get(tenant) {
             tenant.models.remove(model);
+        }
+    }
+
+    /// Takes a model's canary out of its traffic, if it is still the one of this revision.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store is away: it may be tried again. That somebody else was faster is none.
+    pub(crate) async fn withdraw(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+        (revision, reason): (u64, &str),
+        at: UnixMs,
+    ) -> Result<(), StoreError> {
+        let Some(record) = self.models.get(tenant, model).await? else {
+            return Ok(());
+        };
+        let change = NewTraffic {
+            traffic: Traffic {
+                canary: None,
+                ..record.traffic
+            },
+            expected: Some(revision),
+            at,
+            by: None,
+            reason: reason.to_owned(),
+        };
+        match self.models.set_traffic(tenant, model, &change).await {
+            Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+                self.changed(tenant, model);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 

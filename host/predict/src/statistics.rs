@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::histogram::Histogram;
+use crate::shadow::Compared;
 use crate::{Answer, Cached, Clock, PredictError, Target};
 
 /// Counts of one version. They outlive whatever changes its model, and end with the version.
@@ -25,6 +27,12 @@ pub struct Statistics {
     read: Nanos,
     computed: Nanos,
     written: Nanos,
+    /// Failures that were the plugin's own.
+    faults: AtomicU64,
+    /// From the arrival of a body to its answer.
+    times: Histogram,
+    /// Copies of calls that it was given as a shadow.
+    pub(crate) shadow: Compared,
     /// Milliseconds from `born` to the last question, and one; 0 = there was none yet.
     last: AtomicU64,
 }
@@ -63,6 +71,12 @@ pub struct Counts {
     pub execution_count: u64,
     /// When the last prediction was asked for, in milliseconds since 1970; 0 = there was none.
     pub last_inference: u64,
+    /// Of the failures, those that were the plugin's own: it trapped, was too slow, took too much, or broke its promise.
+    pub faults: u64,
+    /// The time that half of all answers took at most, to an eighth; none before there is any.
+    pub p50: Option<Duration>,
+    /// The time that 99 of 100 took at most.
+    pub p99: Option<Duration>,
 }
 
 /// Times one prediction, and counts it where it belongs. Dropped before its end, it counts nothing: its caller went away.
@@ -98,7 +112,12 @@ impl Watch {
     pub(crate) fn stop(self, answer: &Result<Answer, PredictError>) {
         let statistics = &self.statistics;
         match answer {
-            Err(_) => statistics.failed.add(self.began.elapsed()),
+            Err(error) => {
+                statistics.failed.add(self.began.elapsed());
+                if error.is_fault_of_plugin() {
+                    statistics.faults.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Ok(answer) => {
                 let lookup = answer.lookup;
                 match lookup.cached {
@@ -111,6 +130,7 @@ impl Watch {
                 }
                 let took = answer.at.saturating_duration_since(self.began);
                 statistics.answered.add(took);
+                statistics.times.add(took);
             }
         }
     }
@@ -165,6 +185,9 @@ impl Default for Statistics {
             read: Nanos::default(),
             computed: Nanos::default(),
             written: Nanos::default(),
+            faults: AtomicU64::new(0),
+            times: Histogram::default(),
+            shadow: Compared::default(),
             last: AtomicU64::new(0),
         }
     }
@@ -216,6 +239,9 @@ impl Statistics {
                 0 => 0,
                 since => self.born_at + since - 1,
             },
+            faults: self.faults.load(Ordering::Relaxed),
+            p50: self.times.quantile(500),
+            p99: self.times.quantile(990),
         }
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use dashmap::DashMap;
+use foretell_store::Guard;
 use foretell_types::{ModelName, ModelVersion, TenantId};
 
 use crate::registry::ModelState;
+use crate::release::Trial;
 use crate::statistics::{Counts, Statistics};
 
 /// What is kept of a tenant until it is deleted. There is one for each, and it is never replaced, for names of deleted
@@ -16,9 +18,12 @@ pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     predictions: AtomicUsize,
     uploads: AtomicUsize,
+    copies: AtomicUsize,
     pub(crate) models: DashMap<ModelName, Arc<ModelState>>,
     /// Of each version that was asked for since the server started.
     statistics: DashMap<(ModelName, ModelVersion), Arc<Statistics>>,
+    /// Of each model that has a canary.
+    trials: DashMap<ModelName, Arc<Trial>>,
 }
 
 /// What a tenant may have only so many of under way.
@@ -26,6 +31,8 @@ pub(crate) struct Tenant {
 pub(crate) enum Act {
     Prediction,
     Upload,
+    /// A prediction that is run for nobody, to see what a version would say.
+    Copy,
 }
 
 impl Act {
@@ -34,6 +41,7 @@ impl Act {
         match self {
             Self::Prediction => "predictions",
             Self::Upload => "uploads",
+            Self::Copy => "copies of predictions",
         }
     }
 }
@@ -44,8 +52,10 @@ impl Tenant {
             id,
             predictions: AtomicUsize::new(0),
             uploads: AtomicUsize::new(0),
+            copies: AtomicUsize::new(0),
             models: DashMap::new(),
             statistics: DashMap::new(),
+            trials: DashMap::new(),
         }
     }
 
@@ -62,6 +72,28 @@ impl Tenant {
         known.map_or_else(Counts::default, |known| known.counts())
     }
 
+    /// How the canary of a model does, from the change of traffic that made it one; begun anew where that was another.
+    pub(crate) fn trial(
+        &self,
+        model: &ModelName,
+        revision: u64,
+        guard: Option<Guard>,
+    ) -> Arc<Trial> {
+        let mut trial = self
+            .trials
+            .entry(model.clone())
+            .or_insert_with(|| Arc::new(Trial::new(revision, guard)));
+        if trial.revision != revision {
+            *trial = Arc::new(Trial::new(revision, guard));
+        }
+        Arc::clone(&trial)
+    }
+
+    /// The model has no canary any more.
+    pub(crate) fn forget_trial(&self, model: &ModelName) {
+        self.trials.remove(model);
+    }
+
     /// The version is deleted.
     pub(crate) fn forget_statistics(&self, model: &ModelName, version: &ModelVersion) {
         self.statistics.remove(&(model.clone(), version.clone()));
@@ -72,6 +104,7 @@ impl Tenant {
         match act {
             Act::Prediction => &self.predictions,
             Act::Upload => &self.uploads,
+            Act::Copy => &self.copies,
         }
     }
 }

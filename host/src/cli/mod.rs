@@ -14,6 +14,7 @@ mod plugin;
 mod predict;
 mod progress;
 mod push;
+mod release;
 mod sample;
 mod serve;
 mod tenant;

@@ -1,4 +1,4 @@
-//! `model push|list|show|activate|delete`.
+//! `model push|list|show|activate|delete`, and the releases of `release.rs`.
 
 use clap::{Args, Subcommand};
 use foretell_types::{ModelName, ModelVersion};
@@ -9,8 +9,9 @@ use super::Context;
 use super::exit::Failure;
 use super::output::{self, Format, Rows, cell};
 use super::push::Push;
+use super::release::Release;
 
-/// Uploads, lists, shows, activates or deletes models.
+/// Uploads, lists, shows, releases or deletes models.
 #[derive(Debug, Args)]
 pub(super) struct Model {
     #[command(subcommand)]
@@ -36,6 +37,8 @@ enum Command {
         /// Which version.
         version: ModelVersion,
     },
+    #[command(flatten)]
+    Release(Release),
     /// Deletes a version for good; its name cannot be used again.
     Delete {
         /// Which model.
@@ -49,12 +52,16 @@ impl Model {
     pub(super) fn execute(self, context: &Context) -> Result<(), Failure> {
         let command = match self.command {
             Command::Push(push) => return push.execute(context),
+            Command::Release(release) => {
+                let client = context.client()?;
+                return context.block_on(release.execute(context, &client));
+            }
             other => other,
         };
         let client = context.client()?;
         context.block_on(async {
             let answer = match &command {
-                Command::Push(_) | Command::List => {
+                Command::Push(_) | Command::Release(_) | Command::List => {
                     client.tenant(Method::GET, "/api/models", None).await?
                 }
                 Command::Show {
@@ -86,7 +93,7 @@ impl Model {
                 return output::document(&answer.text);
             }
             match command {
-                Command::Push(_) | Command::List => {
+                Command::Push(_) | Command::Release(_) | Command::List => {
                     list(output::items(&answer.json, "models")).print()
                 }
                 Command::Show { version: None, .. } => versions(&answer.json).print(),

@@ -169,7 +169,7 @@ impl Config {
             (
                 "sandbox.lanes",
                 self.sandbox.lanes as u64,
-                "half of what sandbox.instances is above 1",
+                "half of what sandbox.instances is above 2",
                 LaneConfig::most_threads(self.sandbox.instances) as u64,
             ),
             (
@@ -297,7 +297,7 @@ mod tests {
                 "FORETELL_SANDBOX__LANES",
                 "512",
                 Some(
-                    "sandbox.lanes cannot be 512; use at most half of what sandbox.instances is above 1, which is 511",
+                    "sandbox.lanes cannot be 512; use at most half of what sandbox.instances is above 2, which is 511",
                 ),
             ),
             (

@@ -382,10 +382,10 @@ impl Sandbox {
             instances: layers.take_within(
                 Key::new(
                     "sandbox.instances",
-                    "Guest instances alive at once, at most; more than twice the threads of lanes.",
+                    "Guest instances alive at once, at most; more than twice the threads of lanes, and one.",
                 ),
                 1_024,
-                3..=2_000,
+                4..=2_000,
             ),
             lanes: layers.take_within(
                 Key::new(

@@ -54,6 +54,14 @@ pub(crate) fn version_retired(model: &ModelName, version: &ModelVersion) -> Stor
 
 pub(crate) fn version_in_use(model: &ModelName, version: &ModelVersion) -> StoreError {
     StoreError::Conflict(format!(
-        "version `{version}` of model `{model}` is active; activate another version before deleting it"
+        "version `{version}` of model `{model}` has calls sent to it (active, canary or shadow); send them elsewhere with \
+         `PUT /api/models/{model}/traffic` before deleting it"
+    ))
+}
+
+pub(crate) fn traffic_changed(model: &ModelName, expected: u64, revision: u64) -> StoreError {
+    StoreError::Conflict(format!(
+        "the traffic of model `{model}` is at revision {revision} and not at {expected}: somebody changed it meanwhile; \
+         look at it and decide again"
     ))
 }

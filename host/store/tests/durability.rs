@@ -76,9 +76,10 @@ fn write_until_killed(folder: &Path) {
             say("blob", n);
             stores.models.add_version(&tenant, &version).await.unwrap();
             say("version", n);
-            let traffic = Traffic {
+            let traffic = suite::change_to(Traffic {
                 active: Some(version.version),
-            };
+                ..Traffic::default()
+            });
             stores
                 .models
                 .set_traffic(&tenant, &version.model, &traffic)

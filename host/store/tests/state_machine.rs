@@ -6,7 +6,8 @@
 )]
 
 use foretell_store::{
-    KeyEnd, KeyRecord, NewKey, StoreError, Stores, TenantRecord, Traffic, memory, open, suite,
+    KeyEnd, KeyRecord, NewKey, NewTraffic, StoreError, Stores, TenantRecord, Traffic, memory, open,
+    suite,
 };
 use foretell_types::{ErrorKind, KeyId, Scope};
 use proptest::prelude::*;
@@ -32,6 +33,9 @@ enum Call {
         tenant: u8,
         model: u8,
         active: Option<u8>,
+        canary: Option<u8>,
+        shadow: Option<u8>,
+        expected: Option<u64>,
     },
     SetUnloaded {
         tenant: u8,
@@ -58,6 +62,7 @@ enum Call {
 fn call() -> impl Strategy<Value = Call> {
     let name = || 1..=NAMES;
     let maybe = || prop::option::weighted(0.8, 1..=NAMES);
+    let seldom = || prop::option::weighted(0.3, 1..=NAMES);
     let end = prop_oneof![
         (0..9_i64).prop_map(KeyEnd::Revoked),
         (0..9_i64).prop_map(KeyEnd::Expires)
@@ -67,8 +72,11 @@ fn call() -> impl Strategy<Value = Call> {
         1 => name().prop_map(|tenant| Call::DeleteTenant { tenant }),
         16 => (name(), name(), name(), 1..=2_u8)
             .prop_map(|(tenant, model, version, content)| Call::AddVersion { tenant, model, version, content }),
-        8 => (name(), name(), maybe())
-            .prop_map(|(tenant, model, active)| Call::SetTraffic { tenant, model, active }),
+        12 => (name(), name(), maybe(), seldom(), seldom(), prop::option::weighted(0.2, 0..3_u64)).prop_map(
+            |(tenant, model, active, canary, shadow, expected)| Call::SetTraffic {
+                tenant, model, active, canary, shadow, expected,
+            },
+        ),
         4 => (name(), name(), any::<bool>())
             .prop_map(|(tenant, model, unloaded)| Call::SetUnloaded { tenant, model, unloaded }),
         8 => (name(), name(), name())
@@ -115,13 +123,24 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             tenant,
             model,
             active,
+            canary,
+            shadow,
+            expected,
         } => {
             let traffic = Traffic {
                 active: active.map(suite::version_name),
+                canary: canary.map(suite::canary),
+                shadow: shadow.map(suite::version_name),
+            };
+            let change = NewTraffic {
+                expected,
+                at: now,
+                by: Some(key_id(model)),
+                ..suite::change_to(traffic)
             };
             let before = stores
                 .models
-                .set_traffic(&suite::tenant(tenant), &suite::model(model), &traffic)
+                .set_traffic(&suite::tenant(tenant), &suite::model(model), &change)
                 .await;
             before.map(|before| format!("{before:?}"))
         }
@@ -195,6 +214,8 @@ async fn everything(stores: &Stores) -> String {
         for listed in &models {
             let got = stores.models.get(&tenant, &listed.name).await.unwrap();
             assert_eq!(got.as_ref(), Some(listed), "a list shows what a get does");
+            let changes = stores.models.traffic_changes(&tenant, &listed.name).await;
+            all += &format!("\n{:?}", changes.unwrap());
         }
         all += &format!(
             "\n{:?} {models:?} {keys:?}",

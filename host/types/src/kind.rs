@@ -67,6 +67,18 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Whether it says that a version does not do its work, whatever its caller sent.
+    pub const fn is_fault_of_plugin(self) -> bool {
+        matches!(
+            self,
+            Self::PluginTrapped
+                | Self::MemoryLimit
+                | Self::StackOverflow
+                | Self::PluginContract
+                | Self::DeadlineExceeded
+        )
+    }
+
     /// Every kind, for tables and documents.
     pub const ALL: [Self; 29] = [
         Self::Malformed,

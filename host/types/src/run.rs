@@ -66,6 +66,9 @@ pub struct RunCall {
     pub is_hurried: bool,
     /// Its caller's priority, as in [`Urgency`].
     pub priority: u64,
+    /// Whether nobody waits for it: it gets what everything else leaves of the processor, and its deadline and its compute are
+    /// processor time.
+    pub is_aside: bool,
 }
 
 /// What a prediction used, whether it succeeded or not.

@@ -41,6 +41,7 @@
   (func (export "foretell:plugin/inference@0.1.0#predict") (param $inputs i32) (param $count i32) (result i32)
     (local $data i32) (local $do i32) (local $i i32) (local $mixed i64)
     (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    ;;FIRST
     (local.set $data (i32.load offset=12 (local.get $inputs)))
     (local.set $do (i32.trunc_sat_f64_s (f64.load (local.get $data))))
     (if (i32.gt_u (i32.load offset=16 (local.get $inputs)) (i32.const 1))

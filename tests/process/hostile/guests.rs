@@ -29,6 +29,15 @@ pub(crate) fn guest() -> Vec<u8> {
     with("", 2)
 }
 
+/// The guest that does this first of all, if it is sent more numbers than its example has, which are two.
+pub(crate) fn first(deed: &str) -> Vec<u8> {
+    let text = include_str!("guest.wat").replace(";;EXTRA", &wide());
+    let deed = format!(
+        "(if (i32.gt_u (i32.load offset=16 (local.get $inputs)) (i32.const 2)) (then {deed}))"
+    );
+    guests::guest(&text.replace(";;FIRST", &deed), 2)
+}
+
 /// The guest with more in it, and so many pages of memory to begin with.
 pub(crate) fn with(extra: &str, pages: u32) -> Vec<u8> {
     let text = include_str!("guest.wat").replace(";;EXTRA", &format!("{}\n{extra}", wide()));

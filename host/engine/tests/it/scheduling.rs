@@ -75,6 +75,37 @@ async fn neighbours_are_served_while_guests_of_ten_tenants_loop() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_has_its_deadline_in_processor_time_and_holds_nobody_up() {
+    let host = Arc::new(Host::new());
+    let version = host.push("acme", &testkit::chameleon()).await;
+    host.call(&version, &[0.0]).await.unwrap();
+    let aside = |x: Vec<f64>, deadline_ms| {
+        let (host, version) = (Arc::clone(&host), version.clone());
+        tokio::spawn(async move { host.run_aside(&version, &x, within(deadline_ms)).await })
+    };
+    let looping = aside(vec![Misdeed::Loop.input()], 300);
+    // Behind the one that loops: there is one thread for all of them.
+    let behind = aside(vec![0.0, 1.0], 300);
+    for _ in 0..200 {
+        assert_eq!(host.call(&version, &[0.0, 1.0]).await.unwrap(), [0.0, 1.0]);
+    }
+    let ended = looping.await.unwrap();
+    assert!(
+        matches!(ended.result, Err(RunError::Deadline { .. })),
+        "{:?}",
+        ended.result
+    );
+    // In steps of a tick, however long others held the processor.
+    let computed = ended.usage.compute;
+    assert!(
+        computed >= Duration::from_millis(300) && computed < Duration::from_millis(600),
+        "{computed:?}"
+    );
+    let answered = behind.await.unwrap();
+    assert_eq!(answered.result.map(values).unwrap(), [0.0, 1.0]);
+}
+
+#[tokio::test]
 async fn a_call_that_overruns_its_place_is_run_again_on_a_lane_and_answers() {
     let host = Host::new();
     let version = host.push("acme", &testkit::chameleon()).await;
@@ -181,7 +212,7 @@ async fn a_caller_that_hangs_up_ends_its_guest_long_before_the_deadline() {
 async fn more_calls_than_instances_wait_their_turn() {
     let host = Arc::new(Host::with(|config| {
         config.lanes.threads = 2;
-        config.pool.instances = 5;
+        config.pool.instances = 6;
         config.lanes.queue_deadline = Duration::from_secs(30);
     }));
     let version = host.push("acme", &testkit::chameleon()).await;

@@ -213,6 +213,26 @@ impl Host {
     }
 
     pub(crate) async fn run(&self, version: &Version, x: &[f64], limits: RunLimits) -> RunOutcome {
+        self.run_as(version, x, limits, false).await
+    }
+
+    /// A prediction that nobody waits for.
+    pub(crate) async fn run_aside(
+        &self,
+        version: &Version,
+        x: &[f64],
+        limits: RunLimits,
+    ) -> RunOutcome {
+        self.run_as(version, x, limits, true).await
+    }
+
+    async fn run_as(
+        &self,
+        version: &Version,
+        x: &[f64],
+        limits: RunLimits,
+        is_aside: bool,
+    ) -> RunOutcome {
         let inputs = testkit::signature()
             .check(vec![NamedTensor {
                 name: "x".into(),
@@ -227,6 +247,7 @@ impl Host {
                 limits,
                 is_hurried: false,
                 priority: 0,
+                is_aside,
             })
             .await
     }

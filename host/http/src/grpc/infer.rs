@@ -9,6 +9,7 @@ use foretell_predict::{Answer, Decoded, Inputs, ModelRef, Payload, PredictError,
 use foretell_types::signature::NamedTensor;
 use foretell_types::tensor::Blobs;
 use foretell_types::{Datatype, Elements, ErrorKind, Mismatch, Signature, Tensor};
+use http::HeaderMap;
 use prost::Message as _;
 use prost::encoding::{self, DecodeContext, WireType};
 
@@ -17,6 +18,7 @@ use super::messages::model_infer_request::InferInputTensor;
 use super::messages::model_infer_response::InferOutputTensor;
 use super::messages::{InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse};
 use super::unary::Message;
+use crate::extract::text_of;
 use crate::text::shown;
 use crate::wire::{oip, raw};
 
@@ -36,6 +38,8 @@ pub(super) struct InferPayload<'a> {
     /// None where it is there already: a stream has read it.
     message: Option<Message>,
     bytes: Bytes,
+    /// Of the call that it came with.
+    headers: &'a HeaderMap,
     /// What the call as a whole may take.
     timeout: Option<Duration>,
     asked: &'a mut Asked,
@@ -45,22 +49,25 @@ impl<'a> InferPayload<'a> {
     /// A message that is still unread.
     pub(super) const fn unread(
         message: Message,
+        headers: &'a HeaderMap,
         timeout: Option<Duration>,
         asked: &'a mut Asked,
     ) -> Self {
         Self {
             message: Some(message),
             bytes: Bytes::new(),
+            headers,
             timeout,
             asked,
         }
     }
 
     /// One of a stream's.
-    pub(super) const fn read(bytes: Bytes, asked: &'a mut Asked) -> Self {
+    pub(super) const fn read(bytes: Bytes, headers: &'a HeaderMap, asked: &'a mut Asked) -> Self {
         Self {
             message: None,
             bytes,
+            headers,
             timeout: None,
             asked,
         }
@@ -89,8 +96,17 @@ impl Payload for InferPayload<'_> {
         reference(&model.name, &model.version).map(Cow::Owned)
     }
 
-    fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError> {
-        let bytes = std::mem::take(&mut self.bytes);
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        text_of(self.headers, name)
+    }
+
+    fn decode(&mut self, target: &Target, again: bool) -> Result<Decoded, PredictError> {
+        let kept = if again {
+            self.bytes.clone()
+        } else {
+            Bytes::new()
+        };
+        let bytes = std::mem::replace(&mut self.bytes, kept);
         let (signature, max_rows) = (&target.signature, target.runtime.max_rows);
         let inputs = signature.inputs.len();
         // Numbers of the fields of the message, and of an input.

@@ -260,19 +260,23 @@ impl Service {
     }
 
     async fn infer(&self, call: Call, request: http::Request<Body>) -> http::Response<Body> {
-        let timeout = timeout(request.headers());
+        let headers = Arc::new(request.headers().clone());
         let limit = self.app.predictor.max_body_bytes();
-        self.unary(call, limit, request, move |app, call, message| async move {
-            let mut asked = Asked::default();
-            let payload = InferPayload::unread(message, timeout, &mut asked);
-            let answer = app.predictor.predict(&call, payload).await?;
-            let id = call.request_id.as_str();
-            let response = answer.write(|| written(&infer::response(&answer, &asked, id)));
-            let mut response = response.await;
-            let mut headers = HeaderMap::new();
-            describe(&mut headers, &answer);
-            *response.metadata_mut() = MetadataMap::from_headers(headers);
-            Ok(response)
+        self.unary(call, limit, request, move |app, call, message| {
+            let headers = Arc::clone(&headers);
+            async move {
+                let mut asked = Asked::default();
+                let timeout = timeout(&headers);
+                let payload = InferPayload::unread(message, &headers, timeout, &mut asked);
+                let answer = app.predictor.predict(&call, payload).await?;
+                let id = call.request_id.as_str();
+                let response = answer.write(|| written(&infer::response(&answer, &asked, id)));
+                let mut response = response.await;
+                let mut headers = HeaderMap::new();
+                describe(&mut headers, &answer);
+                *response.metadata_mut() = MetadataMap::from_headers(headers);
+                Ok(response)
+            }
         })
         .await
     }
@@ -282,6 +286,7 @@ impl Service {
         let stream = InferStream {
             app: self.app.clone(),
             call,
+            headers: Arc::new(request.headers().clone()),
             limit,
         };
         grpc(limit).streaming(stream, request).await
@@ -352,6 +357,7 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 struct InferStream {
     app: App,
     call: Call,
+    headers: Arc<HeaderMap>,
     limit: u64,
 }
 
@@ -363,6 +369,7 @@ impl StreamingService<Bytes> for InferStream {
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         let (app, call, limit) = (self.app.clone(), self.call.clone(), self.limit);
+        let headers = Arc::clone(&self.headers);
         async move {
             // A stream is under way as long as it is open: what it sends lies here before it is admitted.
             let permit = app.predictor.admit(&call).await;
@@ -370,13 +377,14 @@ impl StreamingService<Bytes> for InferStream {
             let (permit, state) = (Arc::new(permit), Some(request.into_inner()));
             let answers = stream::unfold(state, move |messages| {
                 let (app, call, permit) = (app.clone(), call.clone(), Arc::clone(&permit));
+                let headers = Arc::clone(&headers);
                 async move {
                     let _permit = permit;
                     let mut messages = messages?;
                     match messages.message().await {
                         Ok(None) => None,
                         Ok(Some(message)) => {
-                            let answer = one_of_stream(&app, &call, message).await;
+                            let answer = one_of_stream(&app, &call, &headers, message).await;
                             Some((Ok(answer), Some(messages)))
                         }
                         Err(error) => {
@@ -393,10 +401,10 @@ impl StreamingService<Bytes> for InferStream {
 }
 
 /// One inference of a stream. Its error is its answer.
-async fn one_of_stream(app: &App, call: &Call, message: Bytes) -> Bytes {
+async fn one_of_stream(app: &App, call: &Call, headers: &HeaderMap, message: Bytes) -> Bytes {
     let mut asked = Asked::default();
     let answered = async {
-        let payload = InferPayload::read(message, &mut asked);
+        let payload = InferPayload::read(message, headers, &mut asked);
         app.predictor.predict(call, payload).await
     };
     match answered.await {

@@ -101,19 +101,22 @@ async fn version_of(app: App, request: Request, model: Segment, version: Segment
 
 async fn traffic(app: App, request: Request, model: Segment, max_json_bytes: u64) -> Handled {
     let head = request.head.clone();
-    if head.method != Method::PUT {
-        return Err(Failure::method(&head, "PUT"));
+    match head.method {
+        Method::GET => {
+            let report = app.manager.traffic(&head.call, &model.0).await?;
+            Ok(reply::ok(&api::TrafficReport::from(&report)))
+        }
+        Method::PUT => {
+            // Who asks comes before what is asked.
+            app.manager.caller_of(&head.call).await?;
+            let body: api::TrafficBody = api::read_json(request, max_json_bytes).await?;
+            let wanted = body.try_into()?;
+            to_the_end(async move {
+                let set = app.manager.set_traffic(&head.call, &model.0, wanted);
+                Ok(reply::ok(&api::Model::from(&set.await?)))
+            })
+            .await?
+        }
+        _ => Err(Failure::method(&head, "GET, HEAD, PUT")),
     }
-    // Who asks comes before what is asked.
-    app.manager.caller_of(&head.call).await?;
-    let body: api::Traffic = api::read_json(request, max_json_bytes).await?;
-    let wanted = body.try_into()?;
-    to_the_end(async move {
-        let record = app
-            .manager
-            .set_traffic(&head.call, &model.0, wanted)
-            .await?;
-        Ok(reply::ok(&api::Model::from(&record)))
-    })
-    .await?
 }

@@ -111,7 +111,7 @@ async fn publish(
         upload.finish_part(part).await?;
     }
     app.manager.publish(call, upload).await?;
-    let traffic = TrafficRequest { active: version };
+    let traffic = TrafficRequest::activate(version);
     app.manager
         .set_traffic(call, model, traffic)
         .await

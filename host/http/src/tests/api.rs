@@ -124,7 +124,10 @@ async fn calls_go_where_traffic_is_sent() {
         (201, &json!(false))
     );
     let model = host.get("/api/models/people", &key).await.json();
-    assert_eq!(model["traffic"], json!({"active": "1"}));
+    assert_eq!(
+        model["traffic"],
+        json!({"active": "1", "canary": null, "shadow": null, "revision": 0})
+    );
     let versions: Vec<_> = model["versions"]
         .as_array()
         .unwrap()
@@ -151,7 +154,10 @@ async fn calls_go_where_traffic_is_sent() {
         .await;
     assert_eq!(
         (switched.status, &switched.json()["traffic"]),
-        (200, &json!({"active": "2"}))
+        (
+            200,
+            &json!({"active": "2", "canary": null, "shadow": null, "revision": 1})
+        )
     );
     let answer = host.post("/api/predict/people", &key, r#"{"age":1}"#).await;
     assert_eq!(answer.header("x-model-version"), Some("2"));
@@ -171,11 +177,27 @@ async fn calls_go_where_traffic_is_sent() {
     for (body, status, code) in [
         (r#"{"active":"3"}"#, 404, "not_found"),
         (
-            r#"{"active":"1","canary":{"version":"2","percent":5}}"#,
+            r#"{"active":"2","canary":{"version":"2","percent":5}}"#,
             400,
             "invalid_input",
         ),
+        (
+            r#"{"active":"2","canary":{"version":"1","percnt":5}}"#,
+            400,
+            "malformed",
+        ),
+        (
+            r#"{"active":"2","canary":{"version":"1","percent":5,"guard":{"trap":1}}}"#,
+            400,
+            "malformed",
+        ),
         (r#"{"active":"1","weight":1}"#, 400, "malformed"),
+        (r#"{"active":"1","promote":true}"#, 400, "malformed"),
+        (r#"{"promote":true,"rollback":true}"#, 400, "malformed"),
+        (r#"{"canary":{"version":"1"}}"#, 400, "malformed"),
+        ("{}", 400, "malformed"),
+        (r#"{"promote":true}"#, 409, "conflict"),
+        (r#"{"active":"1","revision":7}"#, 409, "conflict"),
         (r#"{"active":1}"#, 400, "malformed"),
     ] {
         let refused = host

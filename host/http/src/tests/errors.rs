@@ -74,7 +74,7 @@ async fn a_method_that_a_path_lacks_is_405_and_says_which_it_has() {
             "POST",
             "GET, HEAD, PUT, DELETE",
         ),
-        ("/api/models/people/traffic", "GET", "PUT"),
+        ("/api/models/people/traffic", "POST", "GET, HEAD, PUT"),
         ("/api/keys", "DELETE", "GET, HEAD, POST"),
         ("/api/keys/key_0123456789abcdef", "GET", "DELETE"),
         ("/api/keys/key_0123456789abcdef/rotate", "OPTIONS", "POST"),

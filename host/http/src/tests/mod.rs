@@ -15,4 +15,5 @@ mod inference;
 mod logs;
 mod repository;
 mod statistics;
+mod traffic;
 mod uploads;

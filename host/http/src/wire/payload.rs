@@ -9,7 +9,7 @@ use foretell_predict::{Decoded, ModelRef, Payload, PredictError, Target, apart};
 use super::oip::Pieces;
 use crate::body::Body;
 use crate::coding::Coding;
-use crate::extract::{Head, Request};
+use crate::extract::{Head, Request, text_of};
 
 /// A body, with the function of its route that decodes it.
 pub(crate) struct PredictionBody<D> {
@@ -56,8 +56,17 @@ where
         Ok(Cow::Borrowed(&self.model))
     }
 
-    fn decode(&mut self, target: &Target) -> Result<Decoded, PredictError> {
-        let bytes = std::mem::take(&mut self.bytes);
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        text_of(&self.head.headers, name)
+    }
+
+    fn decode(&mut self, target: &Target, again: bool) -> Result<Decoded, PredictError> {
+        let kept = if again {
+            self.bytes.clone()
+        } else {
+            Bytes::new()
+        };
+        let bytes = std::mem::replace(&mut self.bytes, kept);
         let pieces = Pieces::split(&self.head.headers, &bytes)?;
         (self.decode)(pieces, target)
     }

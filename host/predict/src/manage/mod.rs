@@ -1,4 +1,4 @@
-//! Everything that a caller may ask for besides predictions: tenants, keys, models.
+//! Everything that a caller may ask for besides predictions: tenants, keys, models, traffic.
 //!
 //! Each use case is one method of [`Manager`], in the file of its noun, and begins with who asks.
 
@@ -10,6 +10,7 @@ mod repository;
 mod settings;
 mod statistics;
 mod tenants;
+mod traffic;
 mod upload;
 
 use std::path::PathBuf;
@@ -24,10 +25,15 @@ use foretell_types::run::Runner;
 use tokio::sync::Mutex;
 
 // What the use cases answer with, so that a transport needs no store.
-pub use foretell_store::{KeyRecord, ModelRecord, TenantRecord, VersionRecord};
+pub use foretell_store::{
+    Canary, Guard, KeyRecord, ModelRecord, TenantRecord, Traffic, TrafficChange, VersionRecord,
+};
 pub use keys::{Issued, NewKeyRequest, OperatorKey};
-pub use models::{Published, TrafficRequest};
+pub use models::Published;
 pub use statistics::VersionCounts;
+pub use traffic::{
+    CanaryPlan, GuardPlan, TrafficAct, TrafficPlan, TrafficReport, TrafficRequest, VersionReport,
+};
 pub use upload::{Part, UnnamedUpload, Upload};
 
 use crate::stage::admit::Gate;

@@ -1,8 +1,8 @@
-//! Models: published, listed, switched, deleted.
+//! Models: published, listed, deleted.
 
 use std::collections::HashSet;
 
-use foretell_store::{ModelRecord, NewVersion, Traffic, VersionRecord};
+use foretell_store::{ModelRecord, NewVersion, VersionRecord};
 use foretell_types::blob::{BlobId, BlobKind};
 use foretell_types::{
     Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, VersionDigest, compile,
@@ -26,13 +26,6 @@ pub struct Published {
     pub record: VersionRecord,
     /// Whether calls that name no version go to it.
     pub active: bool,
-}
-
-/// Where a model's calls shall go.
-#[derive(Debug, Clone, Default)]
-pub struct TrafficRequest {
-    /// The version that answers where none is named.
-    pub active: String,
 }
 
 impl Manager {
@@ -307,46 +300,6 @@ impl Manager {
         })
     }
 
-    /// Sets where a model's calls go. Calls under way end on the version with which they began.
-    ///
-    /// # Errors
-    /// `NotFound` if model or version do not exist.
-    pub async fn set_traffic(
-        &self,
-        call: &Call,
-        model: &str,
-        request: TrafficRequest,
-    ) -> Result<ModelRecord, PredictError> {
-        let caller = self.parts.identity.caller(call, WRITE).await?;
-        let wanted = ModelRef::parse(model, Some(&request.active))?;
-        let record = self.model(call, model).await?;
-        if !record
-            .versions
-            .iter()
-            .any(|record| Some(&record.version) == wanted.version.as_ref())
-        {
-            return Err(unknown_version(
-                &wanted.model,
-                &request.active,
-                record.traffic.active.as_ref(),
-            ));
-        }
-        let traffic = Traffic {
-            active: wanted.version,
-        };
-        let before = self
-            .parts
-            .models
-            .set_traffic(&caller.tenant.id, &wanted.model, &traffic)
-            .await?;
-        self.parts
-            .registry
-            .changed(&caller.tenant.id, &wanted.model);
-        let name = |traffic: &Traffic| traffic.active.as_ref().map(ToString::to_string);
-        tracing::info!(tenant = %caller.tenant.id, model = %wanted.model, before = ?name(&before), after = ?name(&traffic), request_id = %call.request_id, "traffic set");
-        self.model(call, model).await
-    }
-
     /// Deletes a version for good, with what no other version of the tenant refers to. Its name stays taken.
     ///
     /// # Errors
@@ -415,7 +368,7 @@ pub(super) fn unknown_model(model: &ModelName) -> PredictError {
     PredictError::NotFound(format!("Request for unknown model: '{model}' is not found"))
 }
 
-fn unknown_version(
+pub(super) fn unknown_version(
     model: &ModelName,
     version: &str,
     active: Option<&ModelVersion>,

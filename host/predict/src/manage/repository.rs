@@ -34,21 +34,13 @@ impl Manager {
         Ok(())
     }
 
-    /// Makes a model's active version ready to run, and puts the model back into service.
+    /// Makes the versions that a model's calls go to ready to run, and puts the model back into service.
     ///
     /// # Errors
     /// `NotFound` if the tenant has no such model; `Load` if the version cannot be made ready: the model is then as it was.
     pub async fn load(&self, call: &Call, model: &str) -> Result<(), PredictError> {
         let (tenant, record) = self.writable(call, model).await?;
-        let active = record.traffic.active.as_ref();
-        let mut versions = record.versions.iter();
-        if let Some(version) = versions.find(|version| Some(&version.version) == active) {
-            let loaded = self.parts.runner.load(&tenant, &version.digest).await;
-            loaded.map_err(|error| PredictError::Load {
-                target: format!("{tenant}/{} version {}", record.name, version.version),
-                error,
-            })?;
-        }
+        self.make_ready(&tenant, &record, &record.traffic).await?;
         self.set_unloaded(call, &tenant, &record, false).await
     }
 

@@ -82,25 +82,31 @@ impl Gate {
     /// Takes a place for the caller.
     ///
     /// # Errors
-    /// `Overloaded` if the host has none left, `TenantBusy` if the tenant has as many under way as it may.
+    /// As [`Gate::permit`].
     pub(crate) fn admit(&self, caller: Caller) -> Result<Admitted, PredictError> {
+        let permit = self.permit(&caller.tenant)?;
+        Ok(Admitted { caller, permit })
+    }
+
+    /// Takes a place for a tenant.
+    ///
+    /// # Errors
+    /// `Overloaded` if the host has none left, `TenantBusy` if the tenant has as many under way as it may.
+    pub(crate) fn permit(&self, tenant: &Arc<Tenant>) -> Result<Permit, PredictError> {
         let host = Count::Host(Arc::clone(&self.host));
         let host = Place::take(host, self.max_concurrent).ok_or(PredictError::Overloaded {
             what: "the server has as much under way as it may",
             retry_after: RETRY_AFTER,
         })?;
-        let tenant = Count::Tenant(Arc::clone(&caller.tenant), self.act);
+        let tenant = Count::Tenant(Arc::clone(tenant), self.act);
         let tenant = Place::take(tenant, self.max_per_tenant).ok_or(PredictError::TenantBusy {
             what: self.act.plural(),
             limit: self.max_per_tenant,
             retry_after: RETRY_AFTER,
         })?;
-        Ok(Admitted {
-            caller,
-            permit: Permit {
-                _host: host,
-                _tenant: tenant,
-            },
+        Ok(Permit {
+            _host: host,
+            _tenant: tenant,
         })
     }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::registry::{Registry, Target};
+use super::identify::Caller;
+use crate::registry::{ModelState, Registry, Target};
+use crate::release::Trial;
 use crate::tenant::Tenant;
-use crate::{ModelRef, PredictError};
+use crate::{ModelRef, Payload, PredictError};
 
 /// Whether the version answers: its owner may have unloaded its model.
 ///
@@ -19,7 +21,61 @@ pub(crate) fn is_loaded(target: &Target) -> Result<(), PredictError> {
     Ok(())
 }
 
-/// The version that a call goes to: the named one, or the active one.
+/// Where a prediction goes.
+pub(crate) struct Route {
+    /// The version that is to answer.
+    pub(crate) target: Arc<Target>,
+    /// What it is asked as, where that makes a difference.
+    pub(crate) role: Role,
+}
+
+/// What a version is asked as.
+pub(crate) enum Role {
+    /// As the one that is named, or the active one of a model without a shadow.
+    Plain,
+    /// As the active one, and this one is to be given a copy.
+    Shadowed(Arc<Target>),
+    /// As the canary; where it fails, the active one answers.
+    OnTrial {
+        trial: Arc<Trial>,
+        active: Option<Arc<Target>>,
+    },
+}
+
+/// Where a prediction goes: to the version that it names, or wherever the model's traffic does.
+///
+/// # Errors
+/// `NotFound`, naming what there is.
+pub(crate) async fn route(
+    registry: &Registry,
+    caller: &Caller,
+    payload: &mut impl Payload,
+) -> Result<Route, PredictError> {
+    let wanted = &*payload.model()?;
+    let state = state(registry, &caller.tenant, wanted).await?;
+    if wanted.version.is_none()
+        && let Some(release) = &state.release
+        && release.takes(&caller.principal.key, |name| payload.header(name))
+    {
+        return Ok(Route {
+            target: Arc::clone(&release.target),
+            role: Role::OnTrial {
+                trial: Arc::clone(&release.trial),
+                active: state.active.clone(),
+            },
+        });
+    }
+    let role = match (&wanted.version, &state.shadow) {
+        (None, Some(shadow)) => Role::Shadowed(Arc::clone(shadow)),
+        _ => Role::Plain,
+    };
+    Ok(Route {
+        target: version(&state, wanted)?,
+        role,
+    })
+}
+
+/// The version that is named, or the active one.
 ///
 /// # Errors
 /// `NotFound`, naming what there is.
@@ -28,16 +84,23 @@ pub(crate) async fn resolve(
     tenant: &Tenant,
     wanted: &ModelRef,
 ) -> Result<Arc<Target>, PredictError> {
-    let unknown = || {
+    version(&*state(registry, tenant, wanted).await?, wanted)
+}
+
+async fn state(
+    registry: &Registry,
+    tenant: &Tenant,
+    wanted: &ModelRef,
+) -> Result<Arc<ModelState>, PredictError> {
+    registry.model(tenant, &wanted.model).await?.ok_or_else(|| {
         PredictError::NotFound(format!(
             "Request for unknown model: '{}' is not found",
             wanted.model
         ))
-    };
-    let state = registry
-        .model(tenant, &wanted.model)
-        .await?
-        .ok_or_else(unknown)?;
+    })
+}
+
+fn version(state: &ModelState, wanted: &ModelRef) -> Result<Arc<Target>, PredictError> {
     match &wanted.version {
         None => state.active.clone().ok_or_else(|| {
             PredictError::NotFound(format!(

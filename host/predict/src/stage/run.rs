@@ -5,22 +5,22 @@ use std::time::{Duration, Instant};
 
 use foretell_types::Tensor;
 use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
+use foretell_types::signature::Checked;
 use tokio::time::timeout;
 
-use super::admit::{Admitted, Permit};
+use super::admit::Admitted;
 use super::recall::Missed;
 use crate::answer::Lookup;
 use crate::cache::Place;
 use crate::{PredictError, Target};
 
-/// What was run, and what became of it; still holds its permit, and its place in the cache.
+/// What was run, and what became of it; still holds its place in the cache.
 pub(crate) struct Ran<'a> {
     target: Arc<Target>,
     rows: u32,
     outcome: RunOutcome,
     /// The caller's own time, where that is what is over.
     gave_up: Option<Duration>,
-    permit: Permit,
     place: Option<Place<'a>>,
     lookup: Lookup,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Returned<'a> {
 /// Runs the prediction in the sandbox, for no longer than its caller waits.
 pub(crate) async fn run<'a>(
     runner: &dyn Runner,
-    admitted: Admitted,
+    _admitted: &Admitted,
     missed: Missed<'a>,
     until: Option<Until>,
     priority: u64,
@@ -50,21 +50,13 @@ pub(crate) async fn run<'a>(
         lookup,
     } = missed;
     let rows = inputs.rows();
-    let deadline = Duration::from_millis(u64::from(target.runtime.deadline_ms));
+    let mut call = call(&target, inputs);
     let left = until.map(Until::left);
-    let patience = left.filter(|left| *left < deadline);
-    let call = RunCall {
-        tenant: target.tenant.clone(),
-        version: target.digest,
-        inputs,
-        limits: RunLimits {
-            deadline: patience.unwrap_or(deadline),
-            memory_bytes: u64::from(target.runtime.memory_mib) << 20,
-            isolation: target.runtime.isolation,
-        },
-        is_hurried: patience.is_some(),
-        priority,
-    };
+    if let Some(left) = left.filter(|left| *left < call.limits.deadline) {
+        call.limits.deadline = left;
+        call.is_hurried = true;
+    }
+    call.priority = priority;
     let (outcome, gave_up) = match left {
         None => (runner.run(call).await, false),
         Some(left) => Box::pin(run_within(runner, call, left)).await,
@@ -75,9 +67,34 @@ pub(crate) async fn run<'a>(
         rows,
         outcome,
         gave_up,
-        permit: admitted.permit,
         place,
         lookup,
+    }
+}
+
+/// Runs a version for nobody, beside whatever else is run.
+pub(crate) async fn aside(runner: &dyn Runner, target: &Target, inputs: Checked) -> RunOutcome {
+    let call = RunCall {
+        is_aside: true,
+        ..call(target, inputs)
+    };
+    runner.run(call).await
+}
+
+/// A call with all that the version may use.
+fn call(target: &Target, inputs: Checked) -> RunCall {
+    RunCall {
+        tenant: target.tenant.clone(),
+        version: target.digest,
+        inputs,
+        limits: RunLimits {
+            deadline: Duration::from_millis(u64::from(target.runtime.deadline_ms)),
+            memory_bytes: u64::from(target.runtime.memory_mib) << 20,
+            isolation: target.runtime.isolation,
+        },
+        is_hurried: false,
+        priority: 0,
+        is_aside: false,
     }
 }
 
@@ -133,7 +150,6 @@ impl<'a> Ran<'a> {
     /// # Errors
     /// `Run`, if it returned none, and `TimedOut`, if its caller did not want to wait for one.
     pub(crate) fn returned(self) -> Result<Returned<'a>, PredictError> {
-        drop(self.permit);
         if let Some(timeout) = self.gave_up {
             return Err(PredictError::TimedOut { timeout });
         }

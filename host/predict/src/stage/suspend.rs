@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use foretell_types::ErrorKind;
 
-use crate::{Answer, PredictError, Target};
+use crate::{PredictError, Target};
 
 /// When to come back while another call is on trial.
 const SOON: Duration = Duration::from_secs(1);
@@ -74,22 +74,12 @@ pub(crate) fn pass(target: &Arc<Target>, rule: Rule) -> Result<Pass, PredictErro
 }
 
 impl Pass {
-    /// Takes in how the call ended.
-    pub(crate) fn judge(self, answer: &Result<Answer, PredictError>) {
+    /// Takes in how the call ended; none = it was answered.
+    pub(crate) fn judge(self, error: Option<&PredictError>) {
         let breaker = &self.target.breaker;
-        // A caller in a hurry says nothing about the plugin, and could otherwise suspend it for all.
-        if matches!(answer, Err(PredictError::TimedOut { .. })) {
-            return;
-        }
-        match answer.as_ref().map_err(PredictError::kind) {
-            Ok(_) | Err(ErrorKind::PluginRefused) => breaker.ran(),
-            Err(
-                ErrorKind::PluginTrapped
-                | ErrorKind::MemoryLimit
-                | ErrorKind::StackOverflow
-                | ErrorKind::PluginContract
-                | ErrorKind::DeadlineExceeded,
-            ) => {
+        match error {
+            None => breaker.ran(),
+            Some(error) if error.is_fault_of_plugin() => {
                 if breaker.failed(self.rule, Instant::now()) {
                     tracing::warn!(
                         target = %self.target,
@@ -98,7 +88,9 @@ impl Pass {
                     );
                 }
             }
-            Err(_) => {}
+            // What it refuses, it has looked at.
+            Some(error) if error.kind() == ErrorKind::PluginRefused => breaker.ran(),
+            Some(_) => {}
         }
     }
 }

@@ -226,6 +226,7 @@ async fn more_rows_than_the_version_takes_are_refused() {
     house.push(&key, "m", "1", b"one").await.unwrap();
     let rows = |count| Ready {
         model: ModelRef::parse("m", None).unwrap(),
+        header: None,
         body: Some(Inputs::Records(vec![vec![("x".into(), Value::Whole(1))]; count]).into()),
     };
     assert_eq!(

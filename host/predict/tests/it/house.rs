@@ -1,6 +1,7 @@
 //! A server of memory stores, with a compiler and a runner that answer by plan.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -82,6 +83,10 @@ impl Compiler for PlannedCompiler {
 #[derive(Default)]
 pub(crate) struct PlannedRunner {
     pub(crate) plan: Mutex<Option<Result<Vec<Tensor>, RunError>>>,
+    /// What these versions do each time.
+    pub(crate) always: Mutex<HashMap<VersionDigest, Result<Vec<Tensor>, RunError>>>,
+    /// What was run for nobody.
+    pub(crate) aside: Mutex<Vec<VersionDigest>>,
     pub(crate) forgotten: Mutex<Vec<(TenantId, VersionDigest)>>,
     pub(crate) ran: Mutex<Vec<VersionDigest>>,
     pub(crate) loaded: Mutex<Vec<VersionDigest>>,
@@ -93,13 +98,20 @@ pub(crate) struct PlannedRunner {
 #[async_trait]
 impl Runner for PlannedRunner {
     async fn run(&self, call: RunCall) -> RunOutcome {
-        self.ran.lock().unwrap().push(call.version);
+        let list = if call.is_aside {
+            &self.aside
+        } else {
+            &self.ran
+        };
+        list.lock().unwrap().push(call.version);
         *self.allowed.lock().unwrap() = Some((call.limits.deadline, call.priority));
         let held = self.held.lock().unwrap().clone();
         if let Some(held) = held {
             held.acquire().await.unwrap().forget();
         }
-        let result = self.plan.lock().unwrap().take().unwrap_or_else(|| {
+        let always = self.always.lock().unwrap().get(&call.version).cloned();
+        let plan = always.or_else(|| self.plan.lock().unwrap().take());
+        let result = plan.unwrap_or_else(|| {
             let Elements::Fp64(values) = call.inputs.inputs()[0].elements() else {
                 panic!("FP64 was checked")
             };
@@ -319,12 +331,31 @@ impl House {
         x: f64,
         urgency: Urgency,
     ) -> Result<Answer, PredictError> {
-        let inputs = Inputs::Records(vec![vec![("x".into(), Value::Real(x))]]);
         let payload = Ready {
             model: ModelRef::parse(model, version)?,
-            body: Some(Decoded { inputs, urgency }),
+            header: None,
+            body: Some(Decoded {
+                inputs: records(x),
+                urgency,
+            }),
         };
         self.predictor.predict(call, payload).await
+    }
+
+    /// A call that names no version, with a header; the version that answered.
+    pub(crate) async fn version_for(
+        &self,
+        call: &Call,
+        model: &str,
+        header: Option<(&'static str, &str)>,
+    ) -> Result<String, PredictError> {
+        let payload = Ready {
+            model: ModelRef::parse(model, None)?,
+            header: header.map(|(name, value)| (name, value.to_owned())),
+            body: Some(records(1.0).into()),
+        };
+        let answer = self.predictor.predict(call, payload).await?;
+        Ok(answer.target.version.to_string())
     }
 
     /// How often the runner ran.
@@ -358,6 +389,7 @@ impl House {
 /// A body that is there already.
 pub(crate) struct Ready {
     pub(crate) model: ModelRef,
+    pub(crate) header: Option<(&'static str, String)>,
     pub(crate) body: Option<Decoded>,
 }
 
@@ -370,8 +402,20 @@ impl Payload for Ready {
         Ok(Cow::Borrowed(&self.model))
     }
 
-    fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {
-        Ok(self.body.take().expect("decoded once"))
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (known, value) = self.header.as_ref()?;
+        (*known == name).then_some(Cow::Borrowed(value.as_str()))
+    }
+
+    fn decode(&mut self, _: &Target, again: bool) -> Result<Decoded, PredictError> {
+        let body = self.body.take().expect("let go");
+        if again {
+            self.body = Some(Decoded {
+                inputs: body.inputs.clone(),
+                urgency: body.urgency,
+            });
+        }
+        Ok(body)
     }
 }
 
@@ -387,9 +431,17 @@ impl Payload for Untouched {
         panic!("a refused call was asked for its model")
     }
 
-    fn decode(&mut self, _: &Target) -> Result<Decoded, PredictError> {
+    fn header(&self, _: &str) -> Option<Cow<'_, str>> {
+        panic!("a refused call was asked for its headers")
+    }
+
+    fn decode(&mut self, _: &Target, _: bool) -> Result<Decoded, PredictError> {
         panic!("the body of a refused call was decoded")
     }
+}
+
+fn records(x: f64) -> Inputs {
+    Inputs::Records(vec![vec![("x".into(), Value::Real(x))]])
 }
 
 pub(crate) fn call(key: &str) -> Call {

@@ -7,4 +7,5 @@ mod corridor;
 mod house;
 mod keys;
 mod models;
+mod traffic;
 mod uploads;

@@ -52,9 +52,7 @@ async fn the_first_version_is_active_until_traffic_is_set() {
     for (version, plugin) in [("1", &b"one"[..]), ("2", b"two")] {
         house.push(&key, "m", version, plugin).await.unwrap();
     }
-    let active = |version: &str| TrafficRequest {
-        active: version.to_owned(),
-    };
+    let active = |version: &str| TrafficRequest::activate(version);
     house.predict(&call(&key), "m", None, 1.0).await.unwrap();
     let record = house
         .manager

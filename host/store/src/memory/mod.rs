@@ -7,7 +7,7 @@ mod keys;
 mod models;
 mod tenants;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use foretell_types::{ModelName, ModelVersion, TenantId};
 pub use blobs::MemoryBlobs;
 
 use crate::port::UnixMs;
-use crate::{ModelRecord, NewKey, Probe, StoreError, Stores};
+use crate::{ModelRecord, NewKey, Probe, StoreError, Stores, TrafficChange};
 
 /// New and empty stores.
 pub fn stores() -> Stores {
@@ -49,6 +49,8 @@ struct State {
 struct Tenant {
     created_at: UnixMs,
     models: BTreeMap<ModelName, ModelRecord>,
+    /// Newest first.
+    changes: HashMap<ModelName, VecDeque<TrafficChange>>,
     retired_versions: HashSet<(ModelName, ModelVersion)>,
 }
 

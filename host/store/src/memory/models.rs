@@ -5,7 +5,11 @@ use foretell_types::{ModelName, ModelVersion, TenantId};
 
 use super::{MemoryStore, State};
 use crate::port::UnixMs;
-use crate::{ModelRecord, Models, NewVersion, StoreError, Traffic, VersionRecord, refusal};
+use crate::port::models::KEPT_CHANGES;
+use crate::{
+    ModelRecord, Models, NewTraffic, NewVersion, StoreError, Traffic, TrafficChange, VersionRecord,
+    refusal,
+};
 
 #[async_trait]
 impl Models for MemoryStore {
@@ -28,7 +32,9 @@ impl Models for MemoryStore {
                 name: new.model.clone(),
                 traffic: Traffic {
                     active: Some(new.version.clone()),
+                    ..Traffic::default()
                 },
+                revision: 0,
                 unloaded: false,
                 versions: Vec::new(),
             });
@@ -71,19 +77,49 @@ impl Models for MemoryStore {
         &self,
         tenant: &TenantId,
         model: &ModelName,
-        traffic: &Traffic,
+        change: &NewTraffic,
     ) -> Result<Traffic, StoreError> {
         let mut state = self.state();
-        let record = held(&mut state, tenant, model)?;
-        if let Some(named) = &traffic.active
-            && !record
-                .versions
-                .iter()
-                .any(|version| version.version == *named)
+        let missing = || refusal::no_model(model);
+        let held = state.tenants.get_mut(tenant).ok_or_else(missing)?;
+        let record = held.models.get_mut(model).ok_or_else(missing)?;
+        if let Some(expected) = change.expected
+            && expected != record.revision
         {
-            return Err(refusal::no_version(model, named));
+            return Err(refusal::traffic_changed(model, expected, record.revision));
         }
-        Ok(std::mem::replace(&mut record.traffic, traffic.clone()))
+        for named in change.traffic.versions() {
+            if !record.versions.iter().any(|held| held.version == *named) {
+                return Err(refusal::no_version(model, named));
+            }
+        }
+        if record.traffic == change.traffic {
+            return Ok(record.traffic.clone());
+        }
+        record.revision += 1;
+        let before = std::mem::replace(&mut record.traffic, change.traffic.clone());
+        let changes = held.changes.entry(model.clone()).or_default();
+        changes.push_front(TrafficChange {
+            revision: record.revision,
+            at: change.at,
+            by: change.by.clone(),
+            reason: change.reason.clone(),
+            before: before.clone(),
+            after: change.traffic.clone(),
+        });
+        changes.truncate(KEPT_CHANGES as usize);
+        Ok(before)
+    }
+
+    async fn traffic_changes(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Vec<TrafficChange>, StoreError> {
+        let state = self.state();
+        let held = state.tenants.get(tenant);
+        let changes = held.and_then(|held| held.changes.get(model));
+        Ok(changes.into_iter().flatten().cloned().collect())
     }
 
     async fn set_unloaded(
@@ -113,12 +149,13 @@ impl Models for MemoryStore {
             .iter()
             .position(|held| held.version == *version)
             .ok_or_else(missing)?;
-        if record.versions.len() > 1 && record.traffic.active.as_ref() == Some(version) {
+        if record.versions.len() > 1 && record.traffic.versions().any(|held| held == version) {
             return Err(refusal::version_in_use(model, version));
         }
         let deleted = record.versions.remove(at);
         if record.versions.is_empty() {
             held.models.remove(model);
+            held.changes.remove(model);
         }
         held.retired_versions
             .insert((model.clone(), version.clone()));

@@ -1,6 +1,6 @@
 //! Tenants in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_trait::async_trait;
 use foretell_types::TenantId;
@@ -22,6 +22,7 @@ impl Tenants for MemoryStore {
         let new = Tenant {
             created_at: tenant.created_at,
             models: BTreeMap::new(),
+            changes: HashMap::new(),
             retired_versions: HashSet::new(),
         };
         state.tenants.insert(tenant.id.clone(), new);

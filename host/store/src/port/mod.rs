@@ -7,6 +7,7 @@ pub mod keys;
 pub mod models;
 pub mod probe;
 pub mod tenants;
+pub mod traffic;
 
 /// Milliseconds since 1970-01-01 UTC. Clocks come in as arguments, so that tests own time.
 pub type UnixMs = i64;

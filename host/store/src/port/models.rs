@@ -8,7 +8,11 @@ use foretell_types::{
 };
 
 use super::UnixMs;
+use super::traffic::{NewTraffic, Traffic, TrafficChange};
 use crate::StoreError;
+
+/// How many changes of its traffic are kept of a model.
+pub const KEPT_CHANGES: u32 = 100;
 
 /// What the host does with a version: the `[runtime]` of its upload, defaults filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +70,6 @@ impl VersionRecord {
 /// A version to add.
 pub type NewVersion = VersionRecord;
 
-/// Where a model's calls go.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// The version that answers where none is named; none = a call has to name one.
-    pub active: Option<ModelVersion>,
-}
-
 /// A model with its traffic and versions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelRecord {
@@ -80,6 +77,8 @@ pub struct ModelRecord {
     pub name: ModelName,
     /// Where its calls go.
     pub traffic: Traffic,
+    /// How often that was changed.
+    pub revision: u64,
     /// Whether its owner has unloaded it: none of its versions answers then.
     pub unloaded: bool,
     /// Its versions in the order in which they were added, at least one; the deleted ones are not here.
@@ -111,16 +110,25 @@ pub trait Models: Send + Sync {
     /// The tenant's models, sorted by name.
     async fn list(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError>;
 
-    /// Sets where calls go, and returns what was before.
+    /// Sets where calls go, and returns what was before. What is so already is no change. One transaction: whoever reads sees
+    /// all of it or nothing.
     ///
     /// # Errors
-    /// `NotFound` if the model or a version named by it does not exist.
+    /// `NotFound` if the model or a version named by it does not exist; `Conflict` if the model has another revision than
+    /// the expected one.
     async fn set_traffic(
         &self,
         tenant: &TenantId,
         model: &ModelName,
-        traffic: &Traffic,
+        change: &NewTraffic,
     ) -> Result<Traffic, StoreError>;
+
+    /// The latest changes of a model's traffic, at most [`KEPT_CHANGES`], newest first; none if there is no such model.
+    async fn traffic_changes(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Vec<TrafficChange>, StoreError>;
 
     /// Unloads a model or loads it again, and returns whether it was unloaded before.
     ///

@@ -12,6 +12,7 @@ mod migrate;
 mod models;
 mod probe;
 mod tenants;
+mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

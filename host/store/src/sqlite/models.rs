@@ -6,10 +6,11 @@ use foretell_types::{Digest, ModelName, ModelVersion, PluginDigest, TenantId, Ve
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 
-use super::{SqliteStore, column, tenants};
+use super::{SqliteStore, column, tenants, traffic};
 use crate::port::UnixMs;
 use crate::{
-    ModelRecord, Models, NewVersion, Runtime, StoreError, Traffic, VersionRecord, refusal,
+    ModelRecord, Models, NewTraffic, NewVersion, Runtime, StoreError, Traffic, TrafficChange,
+    VersionRecord, refusal,
 };
 
 #[async_trait]
@@ -51,29 +52,35 @@ impl Models for SqliteStore {
         &self,
         tenant: &TenantId,
         model: &ModelName,
-        traffic: &Traffic,
+        change: &NewTraffic,
     ) -> Result<Traffic, StoreError> {
-        let (tenant, model, traffic) = (tenant.clone(), model.clone(), traffic.clone());
+        let (tenant, model, change) = (tenant.clone(), model.clone(), change.clone());
         self.write(move |tx| {
-            let before =
-                read_traffic(tx, &tenant, &model)?.ok_or_else(|| refusal::no_model(&model))?;
-            if let Some(active) = &traffic.active {
-                match state(tx, &tenant, &model, active)? {
+            let found = traffic::find(tx, &tenant, &model)?;
+            let (before, revision) = found.ok_or_else(|| refusal::no_model(&model))?;
+            traffic::expect(&model, &change, revision)?;
+            for named in change.traffic.versions() {
+                match state(tx, &tenant, &model, named)? {
                     State::Held(_) => {}
-                    State::Free | State::Retired => {
-                        return Err(refusal::no_version(&model, active));
-                    }
+                    State::Free | State::Retired => return Err(refusal::no_version(&model, named)),
                 }
             }
-            tx.prepare_cached("UPDATE models SET active = ?3 WHERE tenant = ?1 AND name = ?2")?
-                .execute(params![
-                    tenant.as_str(),
-                    model.as_str(),
-                    traffic.active.as_ref().map(ModelVersion::as_str),
-                ])?;
+            if before != change.traffic {
+                traffic::write(tx, &tenant, &model, (&before, revision), &change)?;
+            }
             Ok(before)
         })
         .await
+    }
+
+    async fn traffic_changes(
+        &self,
+        tenant: &TenantId,
+        model: &ModelName,
+    ) -> Result<Vec<TrafficChange>, StoreError> {
+        let (tenant, model) = (tenant.clone(), model.clone());
+        self.read(move |tx| Ok(traffic::changes(tx, &tenant, &model)?))
+            .await
     }
 
     async fn set_unloaded(
@@ -109,7 +116,7 @@ impl Models for SqliteStore {
             let missing = || refusal::no_version(&model, &version);
             let mut held = select(tx, &tenant, Some(&model))?.pop().ok_or_else(missing)?;
             let at = held.versions.iter().position(|held| held.version == version).ok_or_else(missing)?;
-            if held.versions.len() > 1 && held.traffic.active.as_ref() == Some(&version) {
+            if held.versions.len() > 1 && held.traffic.versions().any(|held| *held == version) {
                 return Err(refusal::version_in_use(&model, &version));
             }
             let deleted = held.versions.remove(at);
@@ -207,29 +214,26 @@ fn insert(
     Ok(())
 }
 
-fn read_traffic(
-    tx: &Transaction<'_>,
-    tenant: &TenantId,
-    model: &ModelName,
-) -> Result<Option<Traffic>, StoreError> {
-    Ok(tx
-        .prepare_cached("SELECT active FROM models WHERE tenant = ?1 AND name = ?2")?
-        .query_row([tenant.as_str(), model.as_str()], traffic)
-        .optional()?)
-}
-
 /// The tenant's models, or the one of that name, sorted; each with its versions in order.
 fn select(
     tx: &Transaction<'_>,
     tenant: &TenantId,
     model: Option<&ModelName>,
 ) -> Result<Vec<ModelRecord>, StoreError> {
-    const ALL: &str = "SELECT m.active, m.unloaded, v.* FROM models m
-        JOIN versions v ON v.tenant = m.tenant AND v.model = m.name
-        WHERE m.tenant = ?1 ORDER BY m.name, v.seq";
-    const ONE: &str = "SELECT m.active, m.unloaded, v.* FROM models m
-        JOIN versions v ON v.tenant = m.tenant AND v.model = m.name
-        WHERE m.tenant = ?1 AND m.name = ?2 ORDER BY v.seq";
+    const ALL: &str = concat!(
+        "SELECT m.unloaded, ",
+        traffic::columns!(),
+        ", v.* FROM models m ",
+        traffic::joins!(),
+        " JOIN versions v ON v.tenant = m.tenant AND v.model = m.name WHERE m.tenant = ?1 ORDER BY m.name, v.seq"
+    );
+    const ONE: &str = concat!(
+        "SELECT m.unloaded, ",
+        traffic::columns!(),
+        ", v.* FROM models m ",
+        traffic::joins!(),
+        " JOIN versions v ON v.tenant = m.tenant AND v.model = m.name WHERE m.tenant = ?1 AND m.name = ?2 ORDER BY v.seq"
+    );
     let mut statement = tx.prepare_cached(if model.is_some() { ONE } else { ALL })?;
     let mut rows = match model {
         Some(model) => statement.query([tenant.as_str(), model.as_str()])?,
@@ -242,19 +246,14 @@ fn select(
             Some(model) if model.name == version.model => model.versions.push(version),
             _ => models.push(ModelRecord {
                 name: version.model.clone(),
-                traffic: traffic(row)?,
+                traffic: traffic::current(row)?,
+                revision: traffic::revision(row)?,
                 unloaded: row.get("unloaded")?,
                 versions: vec![version],
             }),
         }
     }
     Ok(models)
-}
-
-fn traffic(row: &Row<'_>) -> rusqlite::Result<Traffic> {
-    Ok(Traffic {
-        active: column::parsed_or_null(row, "active")?,
-    })
 }
 
 fn version(row: &Row<'_>) -> rusqlite::Result<VersionRecord> {

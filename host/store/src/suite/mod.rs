@@ -14,13 +14,15 @@ mod keys;
 mod models;
 mod probe;
 mod tenants;
+mod traffic;
 
 pub use blobs::blobs;
 pub use fixtures::{model, tenant, version, version_name};
 pub use keys::keys;
-pub use models::models;
+pub use models::{change_to, models};
 pub use probe::probe;
 pub use tenants::tenants;
+pub use traffic::{canary, traffic};
 
 use crate::StoreError;
 

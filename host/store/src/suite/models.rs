@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fixtures::{NOW, create_tenants, model, tenant, version, version_name};
 use super::{at_once, refused};
-use crate::{ModelRecord, StoreError, Stores, Traffic, VersionRecord};
+use crate::{ModelRecord, NewTraffic, StoreError, Stores, Traffic, VersionRecord};
 
 /// Checks [`Models`](crate::Models).
 pub async fn models(stores: &Stores) {
@@ -20,9 +20,21 @@ pub async fn models(stores: &Stores) {
     deletion_and_activation_at_once_leave_no_dangling_traffic(stores).await;
 }
 
-fn active(n: u8) -> Traffic {
+pub(super) fn active(n: u8) -> Traffic {
     Traffic {
         active: Some(version_name(n)),
+        ..Traffic::default()
+    }
+}
+
+/// A change to this traffic, whatever is there.
+pub fn change_to(traffic: Traffic) -> NewTraffic {
+    NewTraffic {
+        traffic,
+        expected: None,
+        at: NOW,
+        by: None,
+        reason: String::new(),
     }
 }
 
@@ -30,6 +42,7 @@ fn record(n: u8, traffic: Traffic, versions: &[VersionRecord]) -> ModelRecord {
     ModelRecord {
         name: model(n),
         traffic,
+        revision: 0,
         unloaded: false,
         versions: versions.to_vec(),
     }
@@ -88,21 +101,27 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
     let (models, own) = (&stores.models, tenant(1));
     let before = models.list(&own).await.unwrap();
     refused!(
-        models.set_traffic(&own, &model(7), &active(1)).await,
-        NotFound
-    );
-    refused!(
         models
-            .set_traffic(&own, &model(7), &Traffic::default())
+            .set_traffic(&own, &model(7), &change_to(active(1)))
             .await,
         NotFound
     );
     refused!(
-        models.set_traffic(&own, &model(2), &active(2)).await,
+        models
+            .set_traffic(&own, &model(7), &change_to(Traffic::default()))
+            .await,
         NotFound
     );
     refused!(
-        models.set_traffic(&tenant(9), &model(2), &active(1)).await,
+        models
+            .set_traffic(&own, &model(2), &change_to(active(2)))
+            .await,
+        NotFound
+    );
+    refused!(
+        models
+            .set_traffic(&tenant(9), &model(2), &change_to(active(1)))
+            .await,
         NotFound
     );
     assert_eq!(
@@ -113,14 +132,14 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
 
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &active(1))
+            .set_traffic(&own, &model(2), &change_to(active(1)))
             .await
             .unwrap(),
         active(3)
     );
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &Traffic::default())
+            .set_traffic(&own, &model(2), &change_to(Traffic::default()))
             .await
             .unwrap(),
         active(1)
@@ -133,7 +152,7 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
     );
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &active(3))
+            .set_traffic(&own, &model(2), &change_to(active(3)))
             .await
             .unwrap(),
         Traffic::default()
@@ -156,7 +175,7 @@ async fn an_unloaded_model_stays_so_until_it_is_loaded(stores: &Stores) {
     expected[1].unloaded = true;
     assert_eq!(models.list(&own).await.unwrap(), expected, "nothing else");
     models
-        .set_traffic(&own, &model(2), &active(3))
+        .set_traffic(&own, &model(2), &change_to(active(3)))
         .await
         .unwrap();
     let found = models.get(&own, &model(2)).await.unwrap().unwrap();
@@ -203,7 +222,11 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
         .await
         .unwrap();
     assert_eq!(deleted, version(2, 1, 4), "what is returned is what was");
-    let left = record(2, active(3), &[version(2, 3, 9)]);
+    // Its traffic was changed three times above.
+    let left = ModelRecord {
+        revision: 3,
+        ..record(2, active(3), &[version(2, 3, 9)])
+    };
     assert_eq!(
         models.get(&own, &model(2)).await.unwrap().as_ref(),
         Some(&left)
@@ -216,7 +239,9 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
         NotFound
     );
     refused!(
-        models.set_traffic(&own, &model(2), &active(1)).await,
+        models
+            .set_traffic(&own, &model(2), &change_to(active(1)))
+            .await,
         NotFound
     );
     for content in [4, 5] {
@@ -238,7 +263,7 @@ async fn the_last_version_takes_its_model_along(stores: &Stores) {
     assert_eq!(models.list(&own).await.unwrap().len(), 1);
     refused!(
         models
-            .set_traffic(&own, &model(2), &Traffic::default())
+            .set_traffic(&own, &model(2), &change_to(Traffic::default()))
             .await,
         NotFound
     );
@@ -272,7 +297,9 @@ async fn equal_names_in_two_tenants_never_meet(stores: &Stores) {
     assert_eq!(models.list(&mine).await.unwrap(), []);
     assert_eq!(models.get(&mine, &model(1)).await.unwrap(), None);
     refused!(
-        models.set_traffic(&mine, &model(1), &active(2)).await,
+        models
+            .set_traffic(&mine, &model(1), &change_to(active(2)))
+            .await,
         NotFound
     );
     refused!(
@@ -285,7 +312,7 @@ async fn equal_names_in_two_tenants_never_meet(stores: &Stores) {
     assert!(models.add_version(&mine, &version(1, 2, 7)).await.unwrap());
     assert!(models.add_version(&mine, &version(1, 1, 8)).await.unwrap());
     models
-        .set_traffic(&mine, &model(1), &active(1))
+        .set_traffic(&mine, &model(1), &change_to(active(1)))
         .await
         .unwrap();
     models
@@ -384,7 +411,7 @@ async fn deletion_and_activation_at_once_leave_no_dangling_traffic(stores: &Stor
             async move {
                 if activate {
                     models
-                        .set_traffic(&own, &model(n), &active(2))
+                        .set_traffic(&own, &model(n), &change_to(active(2)))
                         .await
                         .map(drop)
                 } else {

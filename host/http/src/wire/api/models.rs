@@ -1,37 +1,12 @@
 //! Models and their versions as JSON.
 
 use foretell_predict::PredictError;
-use foretell_predict::manage::{ModelRecord, Published, TrafficRequest, VersionRecord};
+use foretell_predict::manage::{ModelRecord, Published, VersionRecord};
 use foretell_types::Signature;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::traffic::Traffic;
 use crate::text::rfc3339;
-
-/// The body of `PUT /api/models/{m}/traffic`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Traffic {
-    active: String,
-    canary: Option<serde_json::Value>,
-    shadow: Option<serde_json::Value>,
-}
-
-impl TryFrom<Traffic> for TrafficRequest {
-    type Error = PredictError;
-
-    fn try_from(body: Traffic) -> Result<Self, PredictError> {
-        for (name, value) in [("canary", body.canary), ("shadow", body.shadow)] {
-            if value.is_some() {
-                return Err(PredictError::Invalid(format!(
-                    "`{name}` is not supported yet; leave it out or send null"
-                )));
-            }
-        }
-        Ok(Self {
-            active: body.active,
-        })
-    }
-}
 
 /// The body of `GET /api/models`.
 #[derive(Debug, Serialize)]
@@ -43,13 +18,8 @@ pub(crate) struct Models<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Model<'a> {
     name: &'a str,
-    traffic: Active<'a>,
+    traffic: Traffic,
     versions: Vec<Outline<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct Active<'a> {
-    active: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,9 +43,7 @@ impl<'a> From<&'a ModelRecord> for Model<'a> {
         };
         Self {
             name: record.name.as_str(),
-            traffic: Active {
-                active: active.map(|version| version.as_str()),
-            },
+            traffic: Traffic::of(record),
             versions: record.versions.iter().map(outline).collect(),
         }
     }
