@@ -159,6 +159,7 @@ impl Sandbox {
             limits,
             is_hurried: false,
             priority: 0,
+            joins: None,
             is_aside: false,
         };
         self.engine.run(call).await

@@ -130,6 +130,7 @@ impl Bench {
                         limits,
                         is_hurried: false,
                         priority: 0,
+                        joins: None,
                         is_aside: false,
                     };
                     self.runtime.block_on(self.engine.run(call)).result.unwrap()

@@ -1,39 +1,33 @@
 //! The engine as the rest of the house sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use foretell_types::blob::Blobs;
 use foretell_types::compile::{CompileError, Compiler, Prepared, Step, Upload};
-use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
-use foretell_types::signature::Checked;
-use foretell_types::tensor::Tensor;
+use foretell_types::run::{RunCall, RunError, RunOutcome, Runner, Usage};
 use foretell_types::{TenantId, VersionDigest};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::batch::Waiting;
 use crate::budget::{Budget, Kept};
 use crate::call::{self, Host, Unanswered};
 use crate::compile::Compiles;
 use crate::config::LaneConfig;
 use crate::cost::{Expected, Kind, Place};
 use crate::error::Fault;
+use crate::job::{ASIDE_PATIENCE, Caller, Entry, Job, Ran, failed, outcome, overloaded};
 use crate::lanes::Lanes;
 use crate::load::{Key, Loaded, Source, Versions};
-use crate::pool::{Slot, Slots};
+use crate::pool::Slots;
 use crate::seal::{Owner, Sealer};
-use crate::state::Until;
 use crate::ticker::Ticker;
-use crate::turns::thread_cpu_time;
 use crate::worker::Walls;
 use crate::{EngineConfig, EngineError, setup};
 
 /// Stack of a lane thread beyond what the guest may use: our own frames around it.
 const HOST_STACK: usize = 1 << 20;
-
-/// How long what nobody waits for may wait for its thread, and then stay on it, while others hold the processor.
-const ASIDE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs predictions and prepares uploads. One per process.
 pub struct Engine {
@@ -191,58 +185,30 @@ impl Engine {
                 .cost
                 .record(job.bytes, compute, &self.lane_config),
         }
-        Ran::Done(outcome(result, &job.limits, Usage { queued, compute }))
+        Ran::Done(outcome(result, &job.limits, Usage::alone(queued, compute)))
     }
 
-    /// On a lane. Leaves the queue when the patience ends, or when the caller hangs up; what has begun then ends at the next
-    /// tick.
+    /// On a lane, alone or with others. Leaves the queue when the patience ends, or when the caller hangs up; what has begun alone
+    /// then ends at the next tick.
     async fn run_on_lane(&self, job: Job, expected: Expected) -> Ran {
         let began = Instant::now();
         let (answer, mut answered) = oneshot::channel();
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
-        let (origin, span) = (Arc::clone(&job.loaded.origin), tracing::Span::current());
-        let (priority, caller) = (job.priority, Caller::default());
-        let (abandoned, is_aside) = (Arc::clone(&caller.gone), expected.kind == Kind::Aside);
-        let work = Box::new(move |queued: Duration| {
-            let _entered = span.enter();
-            let (started, cpu) = (Instant::now(), thread_cpu_time());
-            let deadline = job.limits.deadline;
-            let until = if is_aside {
-                // Others may hold the processor for long, which is no fault of the guest.
-                Until::either(
-                    started + deadline.max(ASIDE_PATIENCE),
-                    Arc::clone(&abandoned),
-                )
-                .or_computed(cpu + deadline)
-            } else {
-                Until::either(started + deadline, Arc::clone(&abandoned))
-            };
-            let result = job.predict(&host, &until, None);
-            let computed = thread_cpu_time().saturating_sub(cpu);
-            let compute = if is_aside {
-                computed
-            } else {
-                started.elapsed()
-            };
-            let ran = if let Err(Unanswered::Starved { bytes, .. }) = result {
-                Ran::Starved(job, bytes)
-            } else {
-                // What was cut short says nothing about what it costs.
-                let is_cut =
-                    job.is_hurried && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
-                if !is_cut && !abandoned.load(Ordering::Relaxed) {
-                    // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
-                    job.loaded.cost.record(job.bytes, computed, &config);
-                }
-                let outcome = outcome(result, &job.limits, Usage { queued, compute });
-                // Whatever the call held is given back before anybody hears of its end.
-                drop(job);
-                Ran::Done(outcome)
-            };
-            // Nobody listens any more where the caller has hung up.
-            let _ = answer.send(ran);
-        });
-        let Ok(ticket) = self.lanes.submit(&origin, expected, priority, work) else {
+        let (loaded, priority, caller) = (Arc::clone(&job.loaded), job.priority, Caller::default());
+        let is_aside = expected.kind == Kind::Aside;
+        let waiting = Waiting {
+            job,
+            expected,
+            answer,
+            gone: Arc::clone(&caller.gone),
+            since: began,
+            span: tracing::Span::current(),
+        };
+        let entry = Entry::of(Arc::clone(&loaded), waiting);
+        let number = entry.number();
+        let work = Box::new(move |_: Duration| entry.run(&host, &config));
+        let submitted = self.lanes.submit(&loaded.origin, expected, priority, work);
+        let Ok(_ticket) = submitted else {
             return Ran::Done(overloaded(began.elapsed()));
         };
         let lost = || {
@@ -253,7 +219,9 @@ impl Engine {
         let patience = if is_aside { ASIDE_PATIENCE } else { patience };
         let ran = match tokio::time::timeout(patience, &mut answered).await {
             Ok(answer) => answer.unwrap_or_else(|_| lost()),
-            Err(_) if ticket.withdraw() => Ran::Done(overloaded(began.elapsed())),
+            Err(_) if loaded.batches.take(number).is_some() => {
+                Ran::Done(overloaded(began.elapsed()))
+            }
             Err(_) => answered.await.unwrap_or_else(|_| lost()),
         };
         drop(caller);
@@ -268,51 +236,6 @@ impl Drop for Engine {
     }
 }
 
-/// One prediction on its way.
-struct Job {
-    loaded: Arc<Loaded>,
-    inputs: Checked,
-    limits: RunLimits,
-    /// Whether its caller gives it less time than the version has.
-    is_hurried: bool,
-    priority: u64,
-    bytes: usize,
-}
-
-impl Job {
-    fn predict(
-        &self,
-        host: &Host,
-        until: &Until,
-        slot: Option<Slot>,
-    ) -> Result<Vec<Tensor>, Unanswered> {
-        let (loaded, inputs) = (&self.loaded, self.inputs.inputs());
-        call::predict(host, loaded, inputs, &self.limits, until, slot)
-    }
-}
-
-/// Who waits for a lane; dropped, it is gone.
-#[derive(Default)]
-struct Caller {
-    gone: Arc<AtomicBool>,
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        self.gone.store(true, Ordering::Relaxed);
-    }
-}
-
-/// What became of a job in one place.
-enum Ran {
-    /// It is over.
-    Done(RunOutcome),
-    /// It took longer than it may in place: run it on a lane.
-    Overran(Job, Expected),
-    /// It has not begun, because its instance needs so many bytes that the server does not have.
-    Starved(Job, u64),
-}
-
 #[async_trait]
 impl Runner for Engine {
     async fn run(&self, call: RunCall) -> RunOutcome {
@@ -323,6 +246,7 @@ impl Runner for Engine {
             limits,
             is_hurried,
             priority,
+            joins,
             is_aside,
         } = call;
         if self.budget.is_closed() {
@@ -354,6 +278,7 @@ impl Runner for Engine {
             limits,
             is_hurried,
             priority,
+            joins,
             bytes,
         };
         loop {
@@ -363,7 +288,9 @@ impl Runner for Engine {
             };
             match ran {
                 Ran::Done(outcome) => return outcome,
-                Ran::Overran(back, expected) => (job, place) = (back, Place::Lane(expected)),
+                Ran::Overran(back, expected) | Ran::Alone(back, expected) => {
+                    (job, place) = (back, Place::Lane(expected));
+                }
                 Ran::Starved(back, needs) => {
                     let share = &back.loaded.share;
                     let patience = patience.into();
@@ -447,29 +374,4 @@ fn budget(config: &EngineConfig, engine: &wasmtime::Engine) -> Arc<Budget> {
         }),
     };
     Budget::new(pool.total_memory_bytes, pool.tenant_memory_percent, kept)
-}
-
-fn outcome(
-    result: Result<Vec<Tensor>, Unanswered>,
-    limits: &RunLimits,
-    usage: Usage,
-) -> RunOutcome {
-    RunOutcome {
-        result: result.map_err(|unanswered| unanswered.run_error(limits)),
-        usage,
-    }
-}
-
-fn failed(error: RunError, queued: Duration) -> RunOutcome {
-    RunOutcome {
-        result: Err(error),
-        usage: Usage {
-            queued,
-            compute: Duration::ZERO,
-        },
-    }
-}
-
-fn overloaded(waited: Duration) -> RunOutcome {
-    failed(RunError::Overloaded { waited }, waited)
 }

@@ -11,6 +11,7 @@
 
 mod abi;
 mod admission;
+mod batch;
 mod budget;
 mod call;
 mod compile;
@@ -19,6 +20,7 @@ mod cost;
 mod engine;
 mod error;
 mod grants;
+mod job;
 mod lanes;
 mod limits;
 mod load;

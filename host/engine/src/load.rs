@@ -20,6 +20,7 @@ use wasmtime::component::Component;
 use self::failures::{Failures, LoadError};
 use self::weight::{SystemLimits, Weight};
 use crate::abi::v0_1::Plugin;
+use crate::batch::Batches;
 use crate::budget::{Budget, Share};
 use crate::compile::Compiles;
 use crate::config::{EngineConfig, LoadedConfig};
@@ -42,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) origin: Arc<Origin>,
     pub(crate) plugin: Plugin,
     pub(crate) cost: Cost,
+    /// What waits for a thread.
+    pub(crate) batches: Batches,
     pub(crate) idle: Idle,
     pub(crate) wear: Wear,
     /// The part of its tenant of what guests may have together.
@@ -370,6 +373,7 @@ fn link(
     Ok(Arc::new(Loaded {
         plugin: Plugin::new(&component)?,
         cost: Cost::default(),
+        batches: Batches::default(),
         idle: Idle::new(slots, Arc::clone(&origin)),
         origin,
         wear: Wear::default(),

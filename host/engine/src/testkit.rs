@@ -156,6 +156,11 @@ pub fn echo() -> Vec<u8> {
     component(&module(include_str!("testkit/echo.wat"), 1, &[]))
 }
 
+/// Gives back each row, after about a millisecond of work however many there are; traps at a row below zero.
+pub fn rows() -> Vec<u8> {
+    component(&module(include_str!("testkit/rows.wat"), 1, &[]))
+}
+
 /// Does every misdeed by number; imports `log`. A setting whose name begins with `ba` is refused. As a component.
 pub fn chameleon() -> Vec<u8> {
     component(&chameleon_module())

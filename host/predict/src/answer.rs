@@ -107,7 +107,7 @@ impl Answer {
     /// Writes it, where that holds up nobody, and counts how long it took.
     pub async fn write<T>(&self, write: impl FnOnce() -> T) -> T {
         let written = apart(self.json_bytes(), write).await;
-        self.target.statistics.wrote(self.at);
+        self.target.statistics.wrote(self);
         written
     }
 

@@ -39,6 +39,23 @@ pub struct Target {
     pub statistics: Arc<Statistics>,
 }
 
+impl Target {
+    /// How many rows a prediction may be run with: as many as the version takes at once, if its author promises that no row
+    /// looks at another, and each input and output has rows.
+    pub(crate) fn joins(&self) -> Option<u32> {
+        let Signature {
+            inputs, outputs, ..
+        } = &self.signature;
+        let mut shapes = inputs
+            .iter()
+            .map(|input| &input.shape)
+            .chain(outputs.iter().map(|output| &output.shape));
+        let may = self.signature.promises.independent_rows
+            && shapes.all(|shape| shape.first() == Some(&-1));
+        may.then_some(self.runtime.max_rows)
+    }
+}
+
 impl fmt::Display for Target {
     /// For logs: which version of whose model.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,9 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foretell_types::run::Batched;
+
+pub use self::batches::BatchCounts;
+use self::batches::Batches;
 use crate::histogram::Histogram;
 use crate::shadow::Compared;
 use crate::{Answer, Cached, Clock, PredictError, Target};
+
+mod batches;
 
 /// Counts of one version. They outlive whatever changes its model, and end with the version.
 #[derive(Debug)]
@@ -20,8 +26,10 @@ pub struct Statistics {
     failed: Tally,
     hits: Tally,
     misses: Tally,
-    /// Predictions that were run and answered; the times below are theirs.
+    /// Runs, and predictions that were run and answered; the times below are theirs.
     executions: AtomicU64,
+    ran: AtomicU64,
+    batches: Batches,
     rows: AtomicU64,
     queued: Nanos,
     read: Nanos,
@@ -47,7 +55,7 @@ pub struct Timed {
 }
 
 /// The counts of one moment, under the names of the protocol's statistics extension.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Predictions that were answered, by whatever means, from the arrival of their body to the answer.
     pub success: Timed,
@@ -69,6 +77,8 @@ pub struct Counts {
     pub inference_count: u64,
     /// How many runs they took.
     pub execution_count: u64,
+    /// These runs by how many rows they had, smallest first.
+    pub batches: Vec<BatchCounts>,
     /// When the last prediction was asked for, in milliseconds since 1970; 0 = there was none.
     pub last_inference: u64,
     /// Of the failures, those that were the plugin's own: it trapped, was too slow, took too much, or broke its promise.
@@ -180,6 +190,8 @@ impl Default for Statistics {
             hits: Tally::default(),
             misses: Tally::default(),
             executions: AtomicU64::new(0),
+            ran: AtomicU64::new(0),
+            batches: Batches::default(),
             rows: AtomicU64::new(0),
             queued: Nanos::default(),
             read: Nanos::default(),
@@ -200,25 +212,49 @@ impl Statistics {
     }
 
     fn ran(&self, answer: &Answer, read: Duration) {
-        self.executions.fetch_add(1, Ordering::Relaxed);
+        let usage = &answer.usage;
+        self.ran.fetch_add(1, Ordering::Relaxed);
         self.rows
             .fetch_add(u64::from(answer.rows), Ordering::Relaxed);
         self.read.add(read);
-        self.queued.add(answer.usage.queued);
-        self.computed.add(answer.usage.compute);
+        self.queued.add(usage.queued);
+        self.computed.add(usage.compute);
+        // What was run in one call is counted once.
+        let (rows, whole) = match usage.batched {
+            Batched::Alone => (answer.rows, Some(usage.compute)),
+            Batched::First { rows, compute } => (rows, Some(compute)),
+            Batched::Along { rows } => (rows, None),
+        };
+        self.batches.of(rows, |runs| {
+            runs.read.add(read);
+            if let Some(compute) = whole {
+                runs.ran();
+                runs.computed.add(compute);
+            }
+        });
+        if whole.is_some() {
+            self.executions.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// An answer that was there since this moment is written.
-    pub(crate) fn wrote(&self, since: Instant) {
-        self.written.add(since.elapsed());
+    /// An answer that was there for so long is written.
+    pub(crate) fn wrote(&self, answer: &Answer) {
+        let took = answer.at.elapsed();
+        self.written.add(took);
+        let rows = match (answer.lookup.cached, answer.usage.batched) {
+            (Cached::Hit, _) => return,
+            (_, Batched::Alone) => answer.rows,
+            (_, Batched::First { rows, .. } | Batched::Along { rows }) => rows,
+        };
+        self.batches.of(rows, |runs| runs.written.add(took));
     }
 
     /// The counts of this moment.
     pub fn counts(&self) -> Counts {
-        let executions = self.executions.load(Ordering::Relaxed);
+        let ran = self.ran.load(Ordering::Relaxed);
         let success = self.answered.timed();
         let of_runs = |nanos: &Nanos| Timed {
-            count: executions,
+            count: ran,
             ns: nanos.sum(),
         };
         Counts {
@@ -234,7 +270,8 @@ impl Statistics {
             cache_hit: self.hits.timed(),
             cache_miss: self.misses.timed(),
             inference_count: self.rows.load(Ordering::Relaxed),
-            execution_count: executions,
+            execution_count: self.executions.load(Ordering::Relaxed),
+            batches: self.batches.counts(),
             last_inference: match self.last.load(Ordering::Relaxed) {
                 0 => 0,
                 since => self.born_at + since - 1,

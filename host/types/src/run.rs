@@ -66,6 +66,9 @@ pub struct RunCall {
     pub is_hurried: bool,
     /// Its caller's priority, as in [`Urgency`].
     pub priority: u64,
+    /// How many rows it may be run with in one call, its own included, because no row of the version looks at another; none = it
+    /// is run by itself.
+    pub joins: Option<u32>,
     /// Whether nobody waits for it: it gets what everything else leaves of the processor, and its deadline and its compute are
     /// processor time.
     pub is_aside: bool,
@@ -76,8 +79,41 @@ pub struct RunCall {
 pub struct Usage {
     /// Waiting for a thread.
     pub queued: Duration,
-    /// In the sandbox, instantiation included.
+    /// In the sandbox, instantiation included; of a run with others, its part by rows.
     pub compute: Duration,
+    /// Which part of a run it was.
+    pub batched: Batched,
+}
+
+impl Usage {
+    /// Of a prediction that was run by itself.
+    pub const fn alone(queued: Duration, compute: Duration) -> Self {
+        Self {
+            queued,
+            compute,
+            batched: Batched::Alone,
+        }
+    }
+}
+
+/// Which part of a run a prediction was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Batched {
+    /// All of it.
+    #[default]
+    Alone,
+    /// The first of several that were run in one call: so many rows, in this time.
+    First {
+        /// Of all of them together.
+        rows: u32,
+        /// In the sandbox, of the whole run.
+        compute: Duration,
+    },
+    /// Another of several.
+    Along {
+        /// Of all of them together.
+        rows: u32,
+    },
 }
 
 /// What became of a prediction.

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+mod rows;
+
 /// Axes of a tensor, at most.
 pub const MAX_RANK: usize = 8;
 

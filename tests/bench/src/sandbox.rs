@@ -99,6 +99,7 @@ impl Sandbox {
             },
             is_hurried: false,
             priority: 0,
+            joins: None,
             is_aside: false,
         };
         let outcome = self.runtime.block_on(self.engine.run(call));

@@ -1,6 +1,7 @@
 //! The engine's promises, kept in one process with real compile workers.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod batches;
 mod bombs;
 mod generated;
 mod isolation;

@@ -213,7 +213,7 @@ impl Host {
     }
 
     pub(crate) async fn run(&self, version: &Version, x: &[f64], limits: RunLimits) -> RunOutcome {
-        self.run_as(version, x, limits, false).await
+        self.run_as(version, x, limits, |_| ()).await
     }
 
     /// A prediction that nobody waits for.
@@ -223,7 +223,14 @@ impl Host {
         x: &[f64],
         limits: RunLimits,
     ) -> RunOutcome {
-        self.run_as(version, x, limits, true).await
+        self.run_as(version, x, limits, |call| call.is_aside = true)
+            .await
+    }
+
+    /// A prediction of independent rows, of which so many may be run together.
+    pub(crate) async fn run_joined(&self, version: &Version, x: &[f64], most: u32) -> RunOutcome {
+        self.run_as(version, x, limits(), |call| call.joins = Some(most))
+            .await
     }
 
     async fn run_as(
@@ -231,7 +238,7 @@ impl Host {
         version: &Version,
         x: &[f64],
         limits: RunLimits,
-        is_aside: bool,
+        change: impl FnOnce(&mut RunCall),
     ) -> RunOutcome {
         let inputs = testkit::signature()
             .check(vec![NamedTensor {
@@ -239,17 +246,18 @@ impl Host {
                 tensor: testkit::numbers(x),
             }])
             .unwrap();
-        self.engine
-            .run(RunCall {
-                tenant: version.tenant.clone(),
-                version: version.digest,
-                inputs,
-                limits,
-                is_hurried: false,
-                priority: 0,
-                is_aside,
-            })
-            .await
+        let mut call = RunCall {
+            tenant: version.tenant.clone(),
+            version: version.digest,
+            inputs,
+            limits,
+            is_hurried: false,
+            priority: 0,
+            joins: None,
+            is_aside: false,
+        };
+        change(&mut call);
+        self.engine.run(call).await
     }
 }
 

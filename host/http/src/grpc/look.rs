@@ -8,11 +8,12 @@ use foretell_types::Datatype;
 use super::infer::reference;
 use super::messages::model_metadata_response::TensorMetadata;
 use super::messages::{
-    DataType, InferStatistics, ModelConfig, ModelConfigRequest, ModelConfigResponse, ModelInput,
-    ModelMetadataRequest, ModelMetadataResponse, ModelOutput, ModelReadyRequest,
-    ModelReadyResponse, ModelResponseCache, ModelStatistics, ModelStatisticsRequest,
-    ModelStatisticsResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+    DataType, InferBatchStatistics, InferStatistics, ModelConfig, ModelConfigRequest,
+    ModelConfigResponse, ModelInput, ModelMetadataRequest, ModelMetadataResponse, ModelOutput,
+    ModelReadyRequest, ModelReadyResponse, ModelResponseCache, ModelStatistics,
+    ModelStatisticsRequest, ModelStatisticsResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    StatisticDuration,
 };
 use crate::App;
 use crate::reply::Failure;
@@ -164,5 +165,15 @@ fn counted(version: &VersionCounts) -> ModelStatistics {
             cache_hit: timed(counts.cache_hit),
             cache_miss: timed(counts.cache_miss),
         }),
+        batch_stats: counts
+            .batches
+            .iter()
+            .map(|batch| InferBatchStatistics {
+                batch_size: u64::from(batch.rows),
+                compute_input: timed(batch.compute_input),
+                compute_infer: timed(batch.compute_infer),
+                compute_output: timed(batch.compute_output),
+            })
+            .collect(),
     }
 }

@@ -466,10 +466,7 @@ impl Runner for Functions {
             Elements::Fp64(features) if input.shape()[1] == 2 => self.people(features).await,
             _ => Ok(vec![input.clone()]),
         };
-        let usage = Usage {
-            queued: Duration::from_micros(1_500),
-            compute: Duration::from_micros(2_250),
-        };
+        let usage = Usage::alone(Duration::from_micros(1_500), Duration::from_micros(2_250));
         RunOutcome { result, usage }
     }
 

@@ -44,7 +44,17 @@ async fn every_prediction_is_counted_where_it_belongs() {
         assert_eq!(found["inference_count"], 3, "rows");
         assert_eq!(found["execution_count"], 2);
         assert!(found["last_inference"].as_u64().unwrap() > 1_700_000_000_000);
-        assert_eq!(found["batch_stats"], json!([]));
+        let sizes: Vec<_> = found["batch_stats"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|batch| (&batch["batch_size"], &batch["compute_infer"]))
+            .collect();
+        let once = json!({"count": 1, "ns": 2_250_000});
+        assert_eq!(sizes, [(&json!(1), &once), (&json!(2), &once)]);
+        for name in ["compute_input", "compute_output"] {
+            assert!(found["batch_stats"][0][name]["ns"].as_u64().unwrap() > 0);
+        }
         let counted = |name: &str| found["inference_stats"][name].clone();
         for (name, count) in [
             ("success", 2),

@@ -75,6 +75,7 @@ pub(crate) async fn run<'a>(
 /// Runs a version for nobody, beside whatever else is run.
 pub(crate) async fn aside(runner: &dyn Runner, target: &Target, inputs: Checked) -> RunOutcome {
     let call = RunCall {
+        joins: None,
         is_aside: true,
         ..call(target, inputs)
     };
@@ -94,6 +95,7 @@ fn call(target: &Target, inputs: Checked) -> RunCall {
         },
         is_hurried: false,
         priority: 0,
+        joins: target.joins(),
         is_aside: false,
     }
 }
@@ -129,10 +131,7 @@ async fn run_within(runner: &dyn Runner, call: RunCall, left: Duration) -> (RunO
         result: Err(RunError::Deadline {
             deadline: limits.deadline,
         }),
-        usage: Usage {
-            queued,
-            compute: Duration::ZERO,
-        },
+        usage: Usage::alone(queued, Duration::ZERO),
     };
     if left.is_zero() {
         return (gone(Duration::ZERO), true);

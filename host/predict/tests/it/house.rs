@@ -121,10 +121,7 @@ impl Runner for PlannedRunner {
         });
         RunOutcome {
             result,
-            usage: Usage {
-                queued: Duration::ZERO,
-                compute: COMPUTE,
-            },
+            usage: Usage::alone(Duration::ZERO, COMPUTE),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The statistics extension.
 
 use foretell_predict::manage::VersionCounts;
-use foretell_predict::statistics::Timed;
+use foretell_predict::statistics::{BatchCounts, Timed};
 use serde::Serialize;
 
 /// `GET /v2/models/{m}/stats`.
@@ -18,8 +18,16 @@ struct Model<'a> {
     inference_count: u64,
     execution_count: u64,
     inference_stats: Inference,
-    /// Predictions are run one by one.
-    batch_stats: [(); 0],
+    batch_stats: Vec<Batch>,
+}
+
+/// Runs of one size.
+#[derive(Serialize)]
+struct Batch {
+    batch_size: u32,
+    compute_input: Duration,
+    compute_infer: Duration,
+    compute_output: Duration,
 }
 
 #[derive(Serialize)]
@@ -46,6 +54,17 @@ impl From<Timed> for Duration {
     }
 }
 
+impl From<&BatchCounts> for Batch {
+    fn from(counts: &BatchCounts) -> Self {
+        Self {
+            batch_size: counts.rows,
+            compute_input: counts.compute_input.into(),
+            compute_infer: counts.compute_infer.into(),
+            compute_output: counts.compute_output.into(),
+        }
+    }
+}
+
 /// The counts of these versions.
 pub(crate) fn statistics(versions: &[VersionCounts]) -> Statistics<'_> {
     let models = versions.iter().map(|version| {
@@ -66,7 +85,7 @@ pub(crate) fn statistics(versions: &[VersionCounts]) -> Statistics<'_> {
                 cache_hit: counts.cache_hit.into(),
                 cache_miss: counts.cache_miss.into(),
             },
-            batch_stats: [],
+            batch_stats: counts.batches.iter().map(Batch::from).collect(),
         }
     });
     Statistics {

@@ -1,0 +1,37 @@
+;; Gives back each row after a fixed time of work, however many there are; traps at a row below zero.
+(module
+  (memory (export "memory") PAGES)
+  (global $heap (mut i32) (i32.const HEAP))
+  (data (i32.const SIGNATURES) "IMAGE")
+  (func (export "cabi_realloc") (param i32 i32) (param $align i32) (param $size i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and
+      (i32.add (global.get $heap) (i32.sub (local.get $align) (i32.const 1)))
+      (i32.sub (i32.const 0) (local.get $align))))
+    (global.set $heap (i32.add (local.get $at) (local.get $size)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $heap) (i32.shl (memory.size) (i32.const 16))))
+      (br_if $fits (i32.ne (i32.const -1) (memory.grow (i32.add (i32.const 1)
+        (i32.shr_u (i32.sub (global.get $heap) (i32.shl (memory.size) (i32.const 16))) (i32.const 16))))))
+      (unreachable))
+    (local.get $at))
+  (func (export "foretell:plugin/inference@0.1.0#load") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+  (func (export "foretell:plugin/inference@0.1.0#describe") (result i32) (i32.const HONEST))
+  (func (export "foretell:plugin/inference@0.1.0#predict") (param $inputs i32) (param $count i32) (result i32)
+    (local $data i32) (local $rows i32) (local $left i32) (local $mixed i64)
+    (local.set $left (i32.const 1000000))
+    (loop $work
+      (local.set $mixed (i64.add (i64.mul (local.get $mixed) (i64.const 6364136223846793005)) (i64.const 1)))
+      (br_if $work (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+    (i64.store (i32.const 512) (local.get $mixed))
+    (local.set $data (i32.load offset=12 (local.get $inputs)))
+    (local.set $rows (i32.load offset=16 (local.get $inputs)))
+    (loop $next
+      (if (f64.lt (f64.load (local.get $data)) (f64.const 0)) (then (unreachable)))
+      (local.set $data (i32.add (local.get $data) (i32.const 8)))
+      (br_if $next (local.tee $rows (i32.sub (local.get $rows) (i32.const 1)))))
+    (i32.store (i32.const 68) (local.get $inputs))
+    (i32.store (i32.const 72) (local.get $count))
+    (i32.const 64))
+  (func (export "cabi_post_foretell:plugin/inference@0.1.0#predict") (param i32)
+    (global.set $heap (i32.const HEAP))))
