@@ -3,6 +3,7 @@
 
 mod clients;
 mod command_line;
+mod contract;
 mod crash;
 mod database;
 mod hostile;

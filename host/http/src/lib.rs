@@ -23,6 +23,7 @@ mod front;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod grpc;
+mod openapi;
 mod recover;
 mod reply;
 mod routes;

@@ -31,7 +31,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The status of each kind of error. No other place knows one.
-const fn status(kind: ErrorKind) -> StatusCode {
+pub(crate) const fn status(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Malformed
         | ErrorKind::InvalidInput

@@ -5,6 +5,7 @@
 //! `/tenants/{t}`, which is taken off before (see `extract`).
 
 mod cache;
+mod docs;
 mod health;
 mod keys;
 mod kserve;
@@ -29,7 +30,7 @@ pub(crate) use self::repository::{MAX_LOAD_BYTES, load_model};
 use crate::extract::{Head, Request, Segment, request};
 use crate::front::{Routes, Template};
 use crate::reply::{self, Failure, Response};
-use crate::{App, HttpConfig, recover};
+use crate::{App, HttpConfig, openapi, recover};
 
 /// What a handler returns.
 type Handled = Result<Response, Failure>;
@@ -59,6 +60,8 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
         .unify()
         .or(health::routes(&app))
         .unify()
+        .or(docs::routes(&app))
+        .unify()
         .boxed();
     let recovered = groups.recover(recover::recover).unify();
     let filter = recovered.map(|response: Response| response).boxed();
@@ -74,6 +77,13 @@ async fn handle<F>(
 where
     F: Future<Output = Handled>,
 {
+    // A test calls every route; so one that is not in the document is found.
+    debug_assert!(
+        openapi::OPERATIONS
+            .iter()
+            .any(|known| known.path == template),
+        "`{template}` is not in the OpenAPI document"
+    );
     let head: Arc<Head> = Arc::clone(&request.head);
     let mut response = match handler(request).await {
         Ok(response) => response,
