@@ -13,6 +13,7 @@ mod grpc;
 mod host;
 mod inference;
 mod logs;
+mod mistakes;
 mod openapi;
 mod repository;
 mod statistics;
