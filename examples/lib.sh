@@ -32,7 +32,7 @@ finish() {
 trap finish EXIT
 trap 'echo "FAILED: line $LINENO: $BASH_COMMAND" >&2' ERR
 
-# Starts a server and sets FORETELL_URL; the operator's key is in $operator.
+# Starts a server and sets FORETELL_URL and FORETELL_GRPC; the operator's key is in $operator.
 start_server() {
     operator=example-operator-key
     mkfifo "$scratch/output"
@@ -44,13 +44,22 @@ start_server() {
     local line
     while IFS= read -r -t 60 -u "$output" line; do
         echo "$line" >>"$scratch/server.log"
-        if [[ $line =~ listening\ on\ (http://[0-9.:]+) ]]; then
-            export FORETELL_URL=${BASH_REMATCH[1]}
+        if [[ $line =~ listening\ on\ (http://[0-9.:]+)\ \(gRPC\ on\ ([0-9.:]+)\) ]]; then
+            export FORETELL_URL=${BASH_REMATCH[1]} FORETELL_GRPC=${BASH_REMATCH[2]}
             cat <&"$output" >>"$scratch/server.log" &
             return
         fi
     done
     fail "the server did not start"
+}
+
+# Makes a tenant with the model iris; its folder is in $model, and FORETELL_KEY is a key that may predict.
+serve_iris() {
+    export FORETELL_KEY=$operator
+    foretell tenant create acme
+    FORETELL_KEY=$(foretell key create --tenant acme --scopes infer,models --output json | text secret)
+    model=$root/models/iris/1
+    foretell model push "$model"
 }
 
 # text NAME: the first text of that name in the JSON on stdin.

@@ -123,6 +123,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             let mut example = Command::new("bash");
             own_environment(&mut example);
             example.arg(&script).env("FORETELL_BIN", &binary);
+            // The tests have made it, with the same clients.
+            let python = clients_python(&binary);
+            if python.is_file() {
+                example.env("FORETELL_PYTHON", python);
+            }
             command::run(&mut example)
         })?;
         passed += 1;
@@ -199,6 +204,12 @@ fn passed_in(line: &str) -> u64 {
     summary
         .and_then(|(_, counts)| counts.split_once(" passed")?.0.trim().parse().ok())
         .unwrap_or(0)
+}
+
+/// The Python that has the clients of the protocols: `tests/src/built.rs` makes it.
+fn clients_python(binary: &Path) -> PathBuf {
+    let profile = binary.parent().unwrap_or(binary);
+    profile.join("foretell-tests/requirements-clients/bin/python")
 }
 
 /// The script of every example, sorted.

@@ -3,13 +3,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../lib.sh"
 
 start_server
-
-export FORETELL_KEY=$operator
-foretell tenant create acme
-key=$(foretell key create --tenant acme --scopes infer,models --output json | text secret)
-export FORETELL_KEY=$key
-model=$root/models/iris/1
-foretell model push "$model"
+serve_iris
+key=$FORETELL_KEY
 
 # call METHOD PATH [curl options]: the body; fails on any status but 2xx. The key may also be sent as X-API-Key.
 call() { curl -sS --fail-with-body -X "$1" -H "Authorization: Bearer $key" "${@:3}" "$FORETELL_URL$2"; }
