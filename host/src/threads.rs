@@ -12,7 +12,6 @@ use tokio::runtime::{Builder, Runtime};
 const SERVING: Turns = Turns {
     nicer: 0,
     slice: Duration::from_micros(200),
-    idle: false,
 };
 
 /// The stack of a serving thread. Short predictions run on it: the guest's stack (1 MiB), and the host's frames above it.

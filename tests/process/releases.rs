@@ -260,6 +260,8 @@ fn g6_a_shadow_that_never_ends_is_felt_by_nobody() {
         "{shadow}"
     );
     let [quiet, beside] = [false, true].map(|shadowed| times.remove(&shadowed).unwrap());
+    // Whoever had to wait for it would wait for its deadline, a second.
+    assert!(beside.at(0.99) < quiet.at(0.99) + Duration::from_millis(500));
     let figures = [
         (
             "p50 without and beside it, ms",

@@ -3,7 +3,9 @@
 //! `echo` is the least that a plugin can be: what it costs is what the sandbox costs. A real plugin is measured beside it
 //! if `FORETELL_BENCH_PLUGIN` and `FORETELL_BENCH_ARTIFACT` name its files; its first example is the input. `touched`
 //! draws what reading so many pages of a 16 MiB memory costs a fresh instance, which is what resetting it costs, and what it
-//! leaves behind for calls that read one page. The last group measures slots that have served 10,000 calls.
+//! leaves behind for calls that read one page. `batches` compares predictions that are run one by one with those that are run
+//! together where they wait: of one caller, who must not notice, and of 16. The last group measures slots that have served
+//! 10,000 calls.
 #![expect(
     clippy::unwrap_used,
     reason = "a bench that cannot be set up is a failure"
@@ -105,6 +107,39 @@ impl Bench {
         self.signature.check(named.collect()).unwrap()
     }
 
+    fn call(&self, inputs: &Checked, limits: RunLimits, joins: Option<u32>) -> RunCall {
+        RunCall {
+            tenant: self.tenant.clone(),
+            version: self.version,
+            inputs: inputs.clone(),
+            limits,
+            is_hurried: false,
+            priority: 0,
+            joins,
+            is_aside: false,
+        }
+    }
+
+    /// So many predictions at once, to the end of the last.
+    fn at_once(&self, callers: usize, inputs: &Checked, joins: Option<u32>) {
+        let limits = RunLimits {
+            deadline: std::time::Duration::from_secs(10),
+            memory_bytes: 128 << 20,
+            isolation: Isolation::Fresh,
+        };
+        self.runtime.block_on(async {
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..callers {
+                let engine = Arc::clone(&self.engine);
+                let call = self.call(inputs, limits, joins);
+                calls.spawn(async move { engine.run(call).await });
+            }
+            while let Some(outcome) = calls.join_next().await {
+                outcome.unwrap().result.unwrap();
+            }
+        });
+    }
+
     fn measure(&self, group: &mut BenchmarkGroup<'_, WallTime>) {
         group.bench_function("store alone", |b| b.iter(|| self.probe.store()));
         for isolation in [Isolation::Fresh, Isolation::Reuse] {
@@ -123,16 +158,7 @@ impl Bench {
             let inputs = self.checked();
             group.bench_function(format!("{}, through the runner", isolation.as_str()), |b| {
                 b.iter(|| {
-                    let call = RunCall {
-                        tenant: self.tenant.clone(),
-                        version: self.version,
-                        inputs: inputs.clone(),
-                        limits,
-                        is_hurried: false,
-                        priority: 0,
-                        joins: None,
-                        is_aside: false,
-                    };
+                    let call = self.call(&inputs, limits, None);
                     self.runtime.block_on(self.engine.run(call)).result.unwrap()
                 });
             });
@@ -221,6 +247,22 @@ fn touched(c: &mut Criterion) {
     group.finish();
 }
 
+fn batches(c: &mut Criterion) {
+    let mut group = c.benchmark_group("batches");
+    let bench = Bench::new(&testkit::rows(), &[]);
+    let inputs = bench.checked();
+    bench.at_once(1, &inputs, None);
+    for callers in [1, 16] {
+        group.throughput(criterion::Throughput::Elements(callers as u64));
+        for (how, joins) in [("one by one", None), ("together", Some(1_000))] {
+            group.bench_function(format!("{callers} at once, {how}"), |b| {
+                b.iter(|| bench.at_once(callers, black_box(&inputs), joins));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn aged(c: &mut Criterion) {
     let bench = Bench::new(&testkit::echo(), &[]);
     for _ in 0..10_000 {
@@ -239,5 +281,5 @@ fn aged(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, echo, plugin, touched, aged);
+criterion_group!(benches, echo, plugin, touched, batches, aged);
 criterion_main!(benches);

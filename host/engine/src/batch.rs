@@ -18,6 +18,7 @@ use tracing::Span;
 
 use crate::cost::{Expected, Kind};
 use crate::job::{Job, Ran};
+use crate::lanes::rank;
 
 /// Predictions of one batch, at most.
 const MOST_CALLS: u32 = 64;
@@ -67,7 +68,13 @@ impl Batches {
     /// Begins to wait; the number is the prediction's name here.
     pub(crate) fn enter(&self, waiting: Waiting) -> u64 {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.lock().push_back((number, waiting));
+        let mut all = self.lock();
+        // Behind all that are as urgent. Nearly always that is the end.
+        let own = rank(waiting.job.priority);
+        let last = all
+            .iter()
+            .rposition(|(_, other)| rank(other.job.priority) <= own);
+        all.insert(last.map_or(0, |at| at + 1), (number, waiting));
         number
     }
 

@@ -19,7 +19,7 @@ use crate::cost::{Expected, Kind, Place};
 use crate::error::Fault;
 use crate::job::{ASIDE_PATIENCE, Caller, Entry, Job, Ran, failed, outcome, overloaded};
 use crate::lanes::Lanes;
-use crate::load::{Key, Loaded, Source, Versions};
+use crate::load::{Key, Source, Versions};
 use crate::pool::Slots;
 use crate::seal::{Owner, Sealer};
 use crate::ticker::Ticker;
@@ -152,7 +152,10 @@ impl Engine {
 
     /// What a [`crate::testkit::Probe`] is made of.
     #[cfg(feature = "testkit")]
-    pub(crate) async fn parts(&self, key: Key) -> Result<(Arc<Host>, Arc<Loaded>), RunError> {
+    pub(crate) async fn parts(
+        &self,
+        key: Key,
+    ) -> Result<(Arc<Host>, Arc<crate::load::Loaded>), RunError> {
         Ok((Arc::clone(&self.host), self.versions.get(key).await?))
     }
 
@@ -195,7 +198,7 @@ impl Engine {
         let (answer, mut answered) = oneshot::channel();
         let (host, config) = (Arc::clone(&self.host), self.lane_config.clone());
         let (loaded, priority, caller) = (Arc::clone(&job.loaded), job.priority, Caller::default());
-        let is_aside = expected.kind == Kind::Aside;
+        let (is_aside, is_back) = (expected.kind == Kind::Aside, job.is_back);
         let waiting = Waiting {
             job,
             expected,
@@ -207,7 +210,11 @@ impl Engine {
         let entry = Entry::of(Arc::clone(&loaded), waiting);
         let number = entry.number();
         let work = Box::new(move |_: Duration| entry.run(&host, &config));
-        let submitted = self.lanes.submit(&loaded.origin, expected, priority, work);
+        let submitted = if is_back {
+            self.lanes.readmit(&loaded.origin, expected, priority, work)
+        } else {
+            self.lanes.submit(&loaded.origin, expected, priority, work)
+        };
         let Ok(_ticket) = submitted else {
             return Ran::Done(overloaded(began.elapsed()));
         };
@@ -279,6 +286,7 @@ impl Runner for Engine {
             is_hurried,
             priority,
             joins,
+            is_back: false,
             bytes,
         };
         loop {

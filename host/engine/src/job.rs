@@ -36,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) priority: u64,
     /// How many rows it may be run with, its own included; none = it is run alone.
     pub(crate) joins: Option<u32>,
+    /// Whether it was let in before: it is not refused for want of room any more.
+    pub(crate) is_back: bool,
     pub(crate) bytes: usize,
 }
 
@@ -137,8 +139,18 @@ fn alone(waiting: Waiting, host: &Host, config: &LaneConfig) {
     } else {
         Until::either(started + deadline, Arc::clone(&gone))
     };
-    let result = job.predict(host, &until, None);
+    let mut result = job.predict(host, &until, None);
     let computed = thread_cpu_time().saturating_sub(cpu);
+    let starved = is_aside
+        && computed < deadline
+        && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
+    if starved {
+        // Others held the processor, for so long that nobody can wait for it: it is as if there had been no thread.
+        let overloaded = RunError::Overloaded {
+            waited: started.elapsed(),
+        };
+        result = Err(Unanswered::Fault(Fault::Run(overloaded)));
+    }
     let compute = if is_aside {
         computed
     } else {
@@ -174,8 +186,10 @@ fn together(calls: Vec<Waiting>, host: &Host) {
     let _entered = span.enter();
     let one_by_one: Duration = calls.iter().map(|call| call.expected.cost).sum();
     let (started, cpu) = (Instant::now(), thread_cpu_time());
-    let overdue = started + limits.deadline.min(one_by_one * OVERDUE + A_LITTLE);
-    let result = call::predict(host, &loaded, &inputs, &limits, &overdue.into(), None);
+    // In processor time, as what they are expected to cost: others may hold the processor meanwhile.
+    let until =
+        Until::from(started + limits.deadline).or_computed(cpu + one_by_one * OVERDUE + A_LITTLE);
+    let result = call::predict(host, &loaded, &inputs, &limits, &until, None);
     let (compute, computed) = (started.elapsed(), thread_cpu_time().saturating_sub(cpu));
     drop(inputs);
     let each = match result {
@@ -193,6 +207,7 @@ fn together(calls: Vec<Waiting>, host: &Host) {
             calls = calls.len(),
             "a batch has no answer, and its predictions are run one by one"
         );
+        loaded.batches.judge(calls.len(), one_by_one, one_by_one);
         return send_back(calls);
     };
     loaded.batches.judge(calls.len(), one_by_one, computed);
@@ -227,6 +242,7 @@ fn send_back(calls: Vec<Waiting>) {
     } in calls
     {
         job.joins = None;
+        job.is_back = true;
         let _ = answer.send(Ran::Alone(job, expected));
     }
 }

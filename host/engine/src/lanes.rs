@@ -1,10 +1,11 @@
 //! Threads for predictions that are not known to be short enough to run in place.
 //!
-//! There are two lanes, each with threads and a bounded queue of its own: one for what is long, one for all else. What is
-//! long has the lower priority, so that a prediction of a millisecond gets the processor beside others of a second, and
-//! those have whatever it leaves. A third lane, of one thread, is for what nobody waits for: it gets what all else leaves. A lane serves tenant by tenant in turn, and version by version within a tenant. Caps keep
-//! a place free for neighbours: how many threads of a lane one tenant holds, and how many those predictions hold together
-//! that were never measured. So guests that loop until their deadline, of however many tenants, never hold every thread.
+//! There are three lanes, each with threads and a bounded queue of its own: one for what is long, one for all else, and one, of
+//! one thread, for what nobody waits for. What is long has the lower priority, so that a prediction of a millisecond gets the
+//! processor beside others of a second, and those have whatever it leaves; what nobody waits for gets what both leave. A lane
+//! serves tenant by tenant in turn, and version by version within a tenant. Caps keep a place free for neighbours: how many
+//! threads of a lane one tenant holds, and how many those predictions hold together that were never measured. So guests that
+//! loop until their deadline, of however many tenants, never hold every thread.
 //!
 //! The queue of a tenant is bounded in time, by what its predictions are expected to cost: what would wait too long is
 //! refused at once, while refusing is cheap. A burst may wait for a while; a tenant whose queue has overflowed is kept to
@@ -21,6 +22,7 @@ use foretell_types::TenantId;
 pub(crate) use self::lane::{Full, Ticket};
 use self::lane::{Lane, Work};
 use self::queue::Limits;
+pub(crate) use self::queue::rank;
 use crate::config::LaneConfig;
 use crate::cost::{Expected, Kind};
 use crate::grants::log::Origin;
@@ -35,21 +37,19 @@ mod queue;
 const SHORT_TURNS: Turns = Turns {
     nicer: 1,
     slice: Duration::from_micros(500),
-    idle: false,
 };
 
 /// What is long gets a third of what a serving thread gets, where both want all of a processor.
 const LONG_TURNS: Turns = Turns {
     nicer: 5,
     slice: Duration::from_millis(50),
-    idle: false,
 };
 
-/// What nobody waits for takes no time from anybody.
+/// What nobody waits for takes next to no time from anybody: one part in seventy where all of a processor is wanted. Not less,
+/// for it holds locks that others want, now and then, and has to get on with it then.
 const ASIDE_TURNS: Turns = Turns {
-    nicer: 0,
+    nicer: 19,
     slice: Duration::from_millis(50),
-    idle: true,
 };
 
 /// Threads of the lane for what nobody waits for.
@@ -98,12 +98,31 @@ impl Lanes {
         priority: u64,
         work: Work,
     ) -> Result<Ticket, Full> {
-        let lane = match expected.kind {
+        self.of(expected.kind)
+            .submit(origin, expected, priority, work)
+    }
+
+    /// Queues work that was let in before, however much waits.
+    ///
+    /// # Errors
+    /// [`Full`] once the lanes end.
+    pub(crate) fn readmit(
+        &self,
+        origin: &Arc<Origin>,
+        expected: Expected,
+        priority: u64,
+        work: Work,
+    ) -> Result<Ticket, Full> {
+        self.of(expected.kind)
+            .readmit(origin, expected, priority, work)
+    }
+
+    const fn of(&self, kind: Kind) -> &Lane {
+        match kind {
             Kind::Short | Kind::Unproven => &self.short,
             Kind::Long => &self.long,
             Kind::Aside => &self.aside,
-        };
-        lane.submit(origin, expected, priority, work)
+        }
     }
 
     /// Keeps a tenant to a short queue for a while, since it was refused elsewhere.

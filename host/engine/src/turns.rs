@@ -13,8 +13,6 @@ pub struct Turns {
     /// one computes that asked for much more: the system serves whose slice is due first. Shares of the processor stay as they
     /// are. Linux 6.12 and later; earlier ones ignore it.
     pub slice: Duration,
-    /// Whether the thread gets what all others leave, and gives way whenever one of them wakes.
-    pub idle: bool,
 }
 
 impl Turns {
@@ -24,11 +22,7 @@ impl Turns {
         let nice = rustix::process::getpriority_process(None).unwrap_or(0);
         let attributes = libc::sched_attr {
             size: size_of::<libc::sched_attr>() as u32,
-            sched_policy: if self.idle {
-                libc::SCHED_IDLE
-            } else {
-                libc::SCHED_OTHER
-            } as u32,
+            sched_policy: libc::SCHED_OTHER as u32,
             sched_flags: libc::SCHED_FLAG_RESET_ON_FORK as u64,
             sched_nice: nice.saturating_add(self.nicer).min(19),
             sched_priority: 0,

@@ -175,9 +175,21 @@ impl PredictError {
         !matches!(self, Self::TimedOut { .. }) && self.kind().is_fault_of_plugin()
     }
 
-    /// Whether another version may well answer where this one does not.
+    /// Whether the version itself does not do its work, now or for a while.
     pub const fn is_fault_of_version(&self) -> bool {
         self.is_fault_of_plugin() || matches!(self, Self::Suspended { .. })
+    }
+
+    /// Whether another version may well answer where this one does not: its inputs may be others, and its code may be there.
+    pub(crate) const fn may_be_of_version(&self) -> bool {
+        self.is_fault_of_version()
+            || self.is_of_inputs()
+            || matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Internal)
+    }
+
+    /// Whether the inputs are refused, by the signature or by the plugin.
+    pub(crate) const fn is_of_inputs(&self) -> bool {
+        matches!(self, Self::Mismatch(_)) || matches!(self.kind(), ErrorKind::PluginRefused)
     }
 
     /// Whether the plugin ended by a trap.

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use foretell_types::Scope;
 use foretell_types::run::Runner;
+use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
 use crate::registry::{Registry, Target};
-use crate::release::Trial;
+use crate::release::{Ended, Trial};
 use crate::shadow::Shadows;
 use crate::stage::admit::{Admitted, Gate, Permit};
 use crate::stage::identify::Identity;
@@ -48,6 +49,42 @@ struct Asked<'a> {
     shadow: Option<&'a Arc<Target>>,
     /// Whether another version may be asked the same afterwards.
     again: bool,
+    /// When the body was there, where another version was asked before; none = now.
+    began: Option<Instant>,
+}
+
+/// A canary's call that is under way. Dropped before its end, it counts as one that took as long as its caller waited.
+struct OnTrial<'a> {
+    predictor: &'a Predictor,
+    canary: &'a Arc<Target>,
+    trial: &'a Trial,
+    began: Instant,
+    is_judged: bool,
+}
+
+impl OnTrial<'_> {
+    fn ended(mut self, answer: &Result<Answer, PredictError>) {
+        self.is_judged = true;
+        // What it said at another time says nothing of how it does.
+        let is_old = matches!(answer, Ok(answer) if answer.lookup.cached == Cached::Hit);
+        if !is_old {
+            self.judge(Ended::of(answer.as_ref().err()));
+        }
+    }
+
+    fn judge(&self, ended: Ended) {
+        if let Some(reason) = self.trial.judge(ended, self.began.elapsed()) {
+            self.predictor.withdraw(self.canary, self.trial, reason);
+        }
+    }
+}
+
+impl Drop for OnTrial<'_> {
+    fn drop(&mut self) {
+        if !self.is_judged {
+            self.judge(Ended::GivenUp);
+        }
+    }
 }
 
 impl Predictor {
@@ -106,6 +143,7 @@ impl Predictor {
             body_bytes,
             shadow: None,
             again: false,
+            began: None,
         };
         match role {
             Role::Plain => self.answer(&asked, &mut payload, target).await,
@@ -140,7 +178,8 @@ impl Predictor {
             })
             .await?;
             watch.read();
-            let until = Until::after(watch.began(), urgency.timeout);
+            let began = asked.began.unwrap_or(watch.began());
+            let until = Until::after(began, urgency.timeout);
             let missed = match recall::recall(question, target, until).await {
                 Recalled::Hit(answer) => return Ok(answer),
                 Recalled::Miss(missed) => missed,
@@ -164,7 +203,7 @@ impl Predictor {
         answer
     }
 
-    /// Answers by the canary, and, where it fails by its own fault, by the active version.
+    /// Answers by the canary, and, where it does not, by the active version.
     async fn on_trial(
         &self,
         asked: Asked<'_>,
@@ -174,6 +213,13 @@ impl Predictor {
         active: Option<Arc<Target>>,
     ) -> Result<Answer, PredictError> {
         let began = Instant::now();
+        let call = OnTrial {
+            predictor: self,
+            canary: &canary,
+            trial,
+            began,
+            is_judged: false,
+        };
         let with_canary = Asked {
             again: active.is_some(),
             ..asked
@@ -181,34 +227,42 @@ impl Predictor {
         let answer = self
             .answer(&with_canary, payload, Arc::clone(&canary))
             .await;
-        // What it said at another time says nothing of how it does.
-        let is_old = matches!(&answer, Ok(answer) if answer.lookup.cached == Cached::Hit);
-        if !is_old && let Some(reason) = trial.judge(answer.as_ref().err(), began.elapsed()) {
-            self.withdraw(&canary, trial.revision, reason);
-        }
-        match (answer, active) {
-            (Err(error), Some(active)) if error.is_fault_of_version() => {
-                tracing::info!(
-                    target = %canary,
-                    request_id = %asked.call.request_id,
-                    cause = error.cause(),
-                    "a canary failed, and the active version answers"
-                );
-                self.answer(&asked, payload, active).await
-            }
-            (answer, _) => answer,
+        call.ended(&answer);
+        let (error, active) = match (answer, active) {
+            (Err(error), Some(active)) if error.may_be_of_version() => (error, active),
+            (answer, _) => return answer,
+        };
+        tracing::debug!(
+            target = %canary,
+            request_id = %asked.call.request_id,
+            cause = error.cause(),
+            "a canary does not answer, and the active version does"
+        );
+        let asked = Asked {
+            began: Some(began),
+            ..asked
+        };
+        match self.answer(&asked, payload, active).await {
+            // Made for the canary: what it says is what its caller has to know.
+            Err(other) if other.is_of_inputs() && !error.is_of_inputs() => Err(error),
+            answer => answer,
         }
     }
 
     /// Records that a canary answers no calls any more. It gets none from now on, also where the store is away for a while.
-    fn withdraw(&self, canary: &Target, revision: u64, reason: String) {
+    fn withdraw(&self, canary: &Target, trial: &Trial, reason: String) {
         tracing::warn!(target = %canary, reason, "a canary is withdrawn");
+        // At the end of a server there may be nobody left to record it: the next one will see for itself.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
         let (registry, identity) = (Arc::clone(&self.registry), Arc::clone(&self.identity));
         let (tenant, model) = (canary.tenant.clone(), canary.model.clone());
-        tokio::spawn(async move {
+        let canary = trial.of.clone();
+        runtime.spawn(async move {
             let mut pause = SHORTEST_PAUSE;
             while let Err(error) = registry
-                .withdraw(&tenant, &model, (revision, &reason), identity.now())
+                .withdraw(&tenant, &model, &canary, &reason, identity.now())
                 .await
             {
                 tracing::warn!(%tenant, %model, %error, "that a canary is withdrawn could not be recorded yet");

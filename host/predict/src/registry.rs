@@ -11,7 +11,7 @@ use foretell_store::port::models::Runtime;
 use foretell_store::{ModelRecord, Models, NewTraffic, StoreError, Traffic};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
 
-use crate::release::Release;
+use crate::release::{OnGuard, Release};
 use crate::stage::suspend::Breaker;
 use crate::statistics::Statistics;
 use crate::tenant::Tenant;
@@ -33,6 +33,8 @@ pub struct Target {
     pub runtime: Runtime,
     /// How often it failed lately.
     pub(crate) breaker: Breaker,
+    /// The same of copies of calls that it is given as a shadow.
+    pub(crate) breaker_of_copies: Breaker,
     /// Whether its owner has unloaded its model.
     pub(crate) unloaded: bool,
     /// What it was asked.
@@ -41,17 +43,20 @@ pub struct Target {
 
 impl Target {
     /// How many rows a prediction may be run with: as many as the version takes at once, if its author promises that no row
-    /// looks at another, and each input and output has rows.
+    /// looks at another, each input and output has rows, and no other axis of an output is free: its length could be another
+    /// one in other company.
     pub(crate) fn joins(&self) -> Option<u32> {
         let Signature {
             inputs, outputs, ..
         } = &self.signature;
-        let mut shapes = inputs
-            .iter()
-            .map(|input| &input.shape)
-            .chain(outputs.iter().map(|output| &output.shape));
         let may = self.signature.promises.independent_rows
-            && shapes.all(|shape| shape.first() == Some(&-1));
+            && inputs.iter().all(|input| input.shape.first() == Some(&-1))
+            && outputs
+                .iter()
+                .all(|output| match output.shape.split_first() {
+                    Some((-1, row)) => row.iter().all(|axis| *axis >= 0),
+                    _ => false,
+                });
         may.then_some(self.runtime.max_rows)
     }
 }
@@ -88,6 +93,7 @@ impl ModelState {
                     signature: version.signature,
                     runtime: version.runtime,
                     breaker: Breaker::default(),
+                    breaker_of_copies: Breaker::default(),
                     unloaded,
                 };
                 (version.version, Arc::new(target))
@@ -102,7 +108,7 @@ impl ModelState {
         let release = canary.and_then(|rules| {
             Some(Release {
                 target: known(&rules.version)?,
-                trial: tenant.trial(&record.name, record.revision, rules.guard),
+                trial: tenant.trial(&record.name, OnGuard::of(&rules)),
                 rules,
             })
         });
@@ -176,36 +182,49 @@ impl Registry {
         }
     }
 
-    /// Takes a model's canary out of its traffic, if it is still the one of this revision.
+    /// Takes a model's canary out of its traffic, if it is still this one, whatever else was changed meanwhile.
     ///
     /// # Errors
-    /// `Unavailable` if the store is away: it may be tried again. That somebody else was faster is none.
+    /// `Unavailable` if the store is away, and `Conflict` if somebody was faster: it may be tried again.
     pub(crate) async fn withdraw(
         &self,
         tenant: &TenantId,
         model: &ModelName,
-        (revision, reason): (u64, &str),
+        canary: &OnGuard,
+        reason: &str,
         at: UnixMs,
     ) -> Result<(), StoreError> {
         let Some(record) = self.models.get(tenant, model).await? else {
             return Ok(());
         };
+        let found = record.traffic.canary.as_ref().map(OnGuard::of);
+        if found.as_ref() != Some(canary) {
+            return Ok(());
+        }
         let change = NewTraffic {
             traffic: Traffic {
                 canary: None,
                 ..record.traffic
             },
-            expected: Some(revision),
+            expected: Some(record.revision),
             at,
             by: None,
             reason: reason.to_owned(),
         };
         match self.models.set_traffic(tenant, model, &change).await {
-            Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_)) => {
+            Ok(_) | Err(StoreError::NotFound(_)) => {
                 self.changed(tenant, model);
+                self.forget_trial(tenant, model);
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// The next canary of the model begins anew, also where it is the same version.
+    pub(crate) fn forget_trial(&self, tenant: &TenantId, model: &ModelName) {
+        if let Some(tenant) = self.tenants.get(tenant) {
+            tenant.forget_trial(model);
         }
     }
 
@@ -262,6 +281,7 @@ pub(crate) mod testing {
                 cache: true,
             },
             breaker: Breaker::default(),
+            breaker_of_copies: Breaker::default(),
             unloaded: false,
             statistics: Arc::default(),
         }

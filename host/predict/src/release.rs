@@ -1,7 +1,7 @@
 //! A canary under way: which calls it answers, and when it is withdrawn.
 //!
-//! Its caller never pays for a version on trial: a call that it fails is answered by the active version, and the failure
-//! counts against it. What withdraws it is an act of the server like that of any owner, recorded with its reason.
+//! Its caller does not pay for a version on trial: a call that it does not answer, the active version does, and its own faults
+//! count against it. What withdraws it is an act of the server like that of any owner, recorded with its reason.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foretell_store::{Canary, Guard};
-use foretell_types::KeyId;
+use foretell_types::{KeyId, ModelVersion};
 
 use crate::{PredictError, Target};
 
@@ -87,14 +87,55 @@ impl Release {
     }
 }
 
-/// How a canary does, from the change of traffic that made it one. It outlives whatever else changes its model.
+/// Whose trial it is: a version under a guard. What else its owner changes of its rules does not begin it anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OnGuard {
+    pub(crate) version: ModelVersion,
+    pub(crate) guard: Option<Guard>,
+}
+
+impl OnGuard {
+    pub(crate) fn of(canary: &Canary) -> Self {
+        Self {
+            version: canary.version.clone(),
+            guard: canary.guard,
+        }
+    }
+}
+
+/// How a canary does, since it is one. It outlives whatever else changes its model.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    /// The revision of that change.
-    pub(crate) revision: u64,
-    guard: Option<Guard>,
+    pub(crate) of: OnGuard,
     latest: Mutex<Latest>,
     withdrawn: AtomicBool,
+}
+
+/// How a call of a canary ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Answered,
+    /// By the version's own fault; whether it trapped, or said itself that it failed.
+    Failed {
+        trapped: bool,
+    },
+    /// Its caller did not wait any longer.
+    GivenUp,
+    /// By the caller's fault, or the server's: it says nothing about the version.
+    Otherwise,
+}
+
+impl Ended {
+    pub(crate) const fn of(error: Option<&PredictError>) -> Self {
+        match error {
+            None => Self::Answered,
+            Some(PredictError::TimedOut { .. }) => Self::GivenUp,
+            Some(error) if error.is_fault_of_version() => Self::Failed {
+                trapped: error.is_trap(),
+            },
+            Some(_) => Self::Otherwise,
+        }
+    }
 }
 
 /// The latest calls, as many as the guard looks at.
@@ -115,10 +156,9 @@ struct Outcome {
 }
 
 impl Trial {
-    pub(crate) fn new(revision: u64, guard: Option<Guard>) -> Self {
+    pub(crate) fn new(of: OnGuard) -> Self {
         Self {
-            revision,
-            guard,
+            of,
             latest: Mutex::default(),
             withdrawn: AtomicBool::new(false),
         }
@@ -129,20 +169,22 @@ impl Trial {
     }
 
     /// Takes in how a call of the canary ended, and how long it took. If that is enough to withdraw it, says why: once.
-    pub(crate) fn judge(&self, error: Option<&PredictError>, took: Duration) -> Option<String> {
-        let guard = self.guard?;
-        let failed = match error {
-            None => false,
-            Some(error) if error.is_fault_of_version() => true,
-            // The caller's fault, or the server's: it says nothing about the version.
-            Some(_) => return None,
+    pub(crate) fn judge(&self, ended: Ended, took: Duration) -> Option<String> {
+        let guard = self.of.guard?;
+        let slow = guard
+            .latency_ms
+            .is_some_and(|limit| took > Duration::from_millis(u64::from(limit)));
+        let (failed, trapped) = match ended {
+            Ended::Answered => (false, false),
+            Ended::Failed { trapped } => (true, trapped),
+            // A caller in a hurry says nothing, unless what it did not wait for was slow by the guard's own measure.
+            Ended::GivenUp if slow => (false, false),
+            Ended::GivenUp | Ended::Otherwise => return None,
         };
         let outcome = Outcome {
             failed,
-            trapped: error.is_some_and(PredictError::is_trap),
-            slow: guard
-                .latency_ms
-                .is_some_and(|limit| took > Duration::from_millis(u64::from(limit))),
+            trapped,
+            slow,
         };
         let verdict = {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,7 +257,6 @@ impl Latest {
 #[cfg(test)]
 mod tests {
     use foretell_store::HeaderRule;
-    use foretell_types::ModelVersion;
     use foretell_types::run::RunError;
 
     use super::*;
@@ -243,8 +284,15 @@ mod tests {
                 sticky: "x-user".into(),
                 guard: None,
             },
-            trial: Arc::new(Trial::new(1, None)),
+            trial: Arc::new(on_trial(None)),
         }
+    }
+
+    fn on_trial(guard: Option<Guard>) -> Trial {
+        Trial::new(OnGuard {
+            version: ModelVersion::parse("2").unwrap(),
+            guard,
+        })
     }
 
     fn nothing<'a>(_: &str) -> Option<Cow<'a, str>> {
@@ -320,6 +368,10 @@ mod tests {
         latency_ms: Some(100),
     };
 
+    fn of(error: &PredictError) -> Ended {
+        Ended::of(Some(error))
+    }
+
     fn failed(error: RunError) -> PredictError {
         PredictError::Run {
             target: String::new(),
@@ -341,31 +393,28 @@ mod tests {
 
     #[test]
     fn so_many_traps_withdraw_it_at_once_and_say_so_once() {
-        let trial = Trial::new(1, Some(GUARD));
-        assert_eq!(trial.judge(Some(&trap()), QUICK), None);
-        let reason = trial.judge(Some(&trap()), QUICK).unwrap();
+        let trial = on_trial(Some(GUARD));
+        assert_eq!(trial.judge(of(&trap()), QUICK), None);
+        let reason = trial.judge(of(&trap()), QUICK).unwrap();
         assert_eq!(
             reason,
             "2 of its latest 2 calls trapped; its guard allows fewer than 2"
         );
         assert!(trial.is_withdrawn());
-        assert_eq!(trial.judge(Some(&trap()), QUICK), None);
+        assert_eq!(trial.judge(of(&trap()), QUICK), None);
     }
 
     #[test]
     fn an_error_rate_counts_from_the_fewest_calls_on_and_among_the_latest_only() {
-        let trial = Trial::new(1, Some(GUARD));
+        let trial = on_trial(Some(GUARD));
         for _ in 0..4 {
-            assert_eq!(trial.judge(Some(&late()), QUICK), None);
+            assert_eq!(trial.judge(of(&late()), QUICK), None);
         }
-        assert!(
-            trial.judge(Some(&late()), QUICK).is_some(),
-            "the fifth call"
-        );
+        assert!(trial.judge(of(&late()), QUICK).is_some(), "the fifth call");
 
-        let trial = Trial::new(1, Some(GUARD));
+        let trial = on_trial(Some(GUARD));
         for _ in 0..10 {
-            assert_eq!(trial.judge(None, QUICK), None);
+            assert_eq!(trial.judge(Ended::Answered, QUICK), None);
         }
         // Two of ten are allowed, whenever: those before are out of the window by then.
         for _ in 0..5 {
@@ -381,13 +430,13 @@ mod tests {
                 None,
                 None,
             ] {
-                assert_eq!(trial.judge(error.as_ref(), QUICK), None);
+                assert_eq!(trial.judge(Ended::of(error.as_ref()), QUICK), None);
             }
         }
         for error in [Some(late()), Some(late())] {
-            assert_eq!(trial.judge(error.as_ref(), QUICK), None);
+            assert_eq!(trial.judge(Ended::of(error.as_ref()), QUICK), None);
         }
-        let reason = trial.judge(Some(&late()), QUICK).unwrap();
+        let reason = trial.judge(of(&late()), QUICK).unwrap();
         assert_eq!(
             reason,
             "3 of its latest 10 calls failed; its guard allows 20 %"
@@ -400,13 +449,13 @@ mod tests {
             window: 20,
             ..GUARD
         };
-        let trial = Trial::new(1, Some(guard));
+        let trial = on_trial(Some(guard));
         for _ in 0..19 {
-            assert_eq!(trial.judge(None, QUICK), None);
+            assert_eq!(trial.judge(Ended::Answered, QUICK), None);
         }
         let slow = QUICK + Duration::from_millis(1);
-        assert_eq!(trial.judge(None, slow), None, "one in twenty");
-        let reason = trial.judge(None, slow).unwrap();
+        assert_eq!(trial.judge(Ended::Answered, slow), None, "one in twenty");
+        let reason = trial.judge(Ended::Answered, slow).unwrap();
         assert!(
             reason.starts_with("2 of its latest 20 calls took longer than 100 ms"),
             "{reason}"
@@ -415,7 +464,7 @@ mod tests {
 
     #[test]
     fn what_is_not_the_versions_fault_does_not_count() {
-        let trial = Trial::new(1, Some(GUARD));
+        let trial = on_trial(Some(GUARD));
         let refused = || {
             failed(RunError::Refused {
                 message: String::new(),
@@ -428,11 +477,11 @@ mod tests {
         let overloaded = || failed(RunError::Overloaded { waited: QUICK });
         for error in [refused, in_a_hurry, overloaded] {
             for _ in 0..20 {
-                assert_eq!(trial.judge(Some(&error()), QUICK), None);
+                assert_eq!(trial.judge(of(&error()), QUICK), None);
             }
         }
         assert!(
-            Trial::new(1, None).judge(Some(&trap()), QUICK).is_none(),
+            on_trial(None).judge(of(&trap()), QUICK).is_none(),
             "no guard"
         );
     }

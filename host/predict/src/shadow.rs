@@ -1,8 +1,8 @@
 //! Copies of calls for a version that answers none: what it would have said, beside what was said.
 //!
-//! A copy is taken where a call is about to be run, and run once its caller has its answer: with what is left of the
-//! processor, on a thread of its own, and only as many at once as have a place. So a shadow that is slow, or never ends,
-//! costs its own copies and nobody's call.
+//! A copy is taken where a call is about to be run, and run once the answer is there: with what is left of the processor, on a
+//! thread of its own, and only as many at once as have a place. So a shadow that is slow, or never ends, costs its own copies
+//! and nobody's call. Large calls are not copied, for copying them would be felt.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,16 @@ use foretell_types::{Elements, Signature, Tensor};
 
 use crate::stage::admit::{Gate, Permit};
 use crate::stage::run;
-use crate::stage::suspend::{Rule, pass};
+use crate::stage::suspend::{Pass, Rule, pass_of_copy};
 use crate::tenant::{Act, Tenant};
 use crate::{Answer, PredictError, Target};
 
 /// Copies that are kept or run at once, on this host and for one tenant: each holds inputs and outputs of its call.
 const MAX_COPIES: usize = 16;
 const MAX_COPIES_PER_TENANT: usize = 4;
+
+/// Bytes of inputs, and of outputs, up to which a call is copied: it takes some microseconds for each 64 KiB.
+const MAX_COPIED_BYTES: usize = 1 << 20;
 
 /// Takes copies of calls, and runs them.
 pub(crate) struct Shadows {
@@ -34,6 +37,7 @@ pub(crate) struct Copy<'a> {
     shadows: &'a Shadows,
     target: Arc<Target>,
     inputs: Checked,
+    pass: Pass,
     permit: Permit,
 }
 
@@ -46,43 +50,60 @@ impl Shadows {
         }
     }
 
-    /// A copy of a call for this shadow; none where as many are under way as may.
+    /// A copy of a call for this shadow; none where as many are under way as may, where the shadow is suspended, and of a
+    /// large call.
     pub(crate) fn copy(
         &self,
         shadow: &Arc<Target>,
         tenant: &Arc<Tenant>,
         inputs: &Checked,
     ) -> Option<Copy<'_>> {
-        let Ok(permit) = self.gate.permit(tenant) else {
+        let copy = self
+            .gate
+            .permit(tenant)
+            .ok()
+            .filter(|_| bytes(inputs.inputs()) <= MAX_COPIED_BYTES)
+            .and_then(|permit| Some((permit, pass_of_copy(shadow, self.suspension).ok()?)))
+            .map(|(permit, pass)| Copy {
+                shadows: self,
+                target: Arc::clone(shadow),
+                inputs: inputs.clone(),
+                pass,
+                permit,
+            });
+        if copy.is_none() {
             shadow.statistics.shadow.skipped();
-            return None;
-        };
-        Some(Copy {
-            shadows: self,
-            target: Arc::clone(shadow),
-            inputs: inputs.clone(),
-            permit,
-        })
+        }
+        copy
     }
 }
 
+fn bytes(tensors: &[Tensor]) -> usize {
+    let sizes = tensors.iter().map(|tensor| tensor.elements().byte_len());
+    sizes.sum()
+}
+
 impl Copy<'_> {
-    /// Runs it beside everything else, and compares it with what the caller was answered.
+    /// Runs it beside everything else, and compares it with what the caller is answered.
     pub(crate) fn run(self, answer: &Answer) {
         let Self {
             shadows,
             target,
             inputs,
+            pass,
             permit,
         } = self;
-        let (runner, suspension) = (Arc::clone(&shadows.runner), shadows.suspension);
+        if bytes(&answer.outputs) > MAX_COPIED_BYTES {
+            return target.statistics.shadow.skipped();
+        }
+        let runner = Arc::clone(&shadows.runner);
         let answered = Answered {
             by: Arc::clone(&answer.target),
             outputs: answer.outputs.to_vec(),
             compute: answer.usage.compute,
         };
         tokio::spawn(async move {
-            compare(&*runner, suspension, target, inputs, &answered).await;
+            compare(&*runner, pass, target, inputs, &answered).await;
             drop(permit);
         });
     }
@@ -97,15 +118,12 @@ struct Answered {
 
 async fn compare(
     runner: &dyn Runner,
-    suspension: Rule,
+    pass: Pass,
     target: Arc<Target>,
     inputs: Checked,
     answered: &Answered,
 ) {
     let compared = &target.statistics.shadow;
-    let Ok(pass) = pass(&target, suspension) else {
-        return compared.skipped();
-    };
     let rows = inputs.rows();
     let ran = run::aside(runner, &target, inputs).await;
     let result = ran.result.map_err(|error| PredictError::Run {
@@ -131,7 +149,10 @@ async fn compare(
             );
             compared.ran(difference, ran.usage.compute, answered.compute);
         }
-        Err(error) => compared.failed(&error),
+        // What the version itself came to is its owner's to know.
+        Err(error) if error.is_fault_of_plugin() || error.is_of_inputs() => compared.failed(&error),
+        // No thread or no memory was left for it, or something of ours failed: it was not run.
+        Err(_) => compared.skipped(),
     }
 }
 

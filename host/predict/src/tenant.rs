@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use dashmap::DashMap;
-use foretell_store::Guard;
 use foretell_types::{ModelName, ModelVersion, TenantId};
 
 use crate::registry::ModelState;
-use crate::release::Trial;
+use crate::release::{OnGuard, Trial};
 use crate::statistics::{Counts, Statistics};
 
 /// What is kept of a tenant until it is deleted. There is one for each, and it is never replaced, for names of deleted
@@ -72,24 +71,17 @@ impl Tenant {
         known.map_or_else(Counts::default, |known| known.counts())
     }
 
-    /// How the canary of a model does, from the change of traffic that made it one; begun anew where that was another.
-    pub(crate) fn trial(
-        &self,
-        model: &ModelName,
-        revision: u64,
-        guard: Option<Guard>,
-    ) -> Arc<Trial> {
-        let mut trial = self
-            .trials
-            .entry(model.clone())
-            .or_insert_with(|| Arc::new(Trial::new(revision, guard)));
-        if trial.revision != revision {
-            *trial = Arc::new(Trial::new(revision, guard));
+    /// How the canary of a model does; begun anew for another one, or another guard.
+    pub(crate) fn trial(&self, model: &ModelName, of: OnGuard) -> Arc<Trial> {
+        let entry = self.trials.entry(model.clone());
+        let mut trial = entry.or_insert_with(|| Arc::new(Trial::new(of.clone())));
+        if trial.of != of {
+            *trial = Arc::new(Trial::new(of));
         }
         Arc::clone(&trial)
     }
 
-    /// The model has no canary any more.
+    /// The model has no canary any more, or the same one is given another chance.
     pub(crate) fn forget_trial(&self, model: &ModelName) {
         self.trials.remove(model);
     }

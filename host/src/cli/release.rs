@@ -17,15 +17,17 @@ pub(super) enum Release {
         /// Which model.
         model: ModelName,
     },
-    /// Lets a version answer some of a model's calls; the server takes it back if it fails.
+    /// Lets a version answer some of a model's calls; the server takes it back if it fails. Of the canary that there is, only
+    /// what is said is changed.
     Canary {
         /// Which model.
         model: ModelName,
         /// Which version.
         version: ModelVersion,
-        /// Its part of the calls that no other rule gives it, 0 to 100.
-        #[arg(long, value_name = "N", default_value = "10")]
-        percent: f64,
+        /// Its part of the calls that no other rule gives it, 0 to 100 [default: 10, or 0 for a new one with --header or
+        /// --key-id].
+        #[arg(long, value_name = "N")]
+        percent: Option<f64>,
         /// Calls with this header go to it.
         #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
         header: Option<(String, String)>,
@@ -118,16 +120,25 @@ impl Release {
                 sticky,
                 ..
             } => {
-                let header = header.as_ref();
-                let header = header.map(|(name, value)| json!({"name": name, "value": value}));
-                let keys: Vec<_> = keys.iter().map(KeyId::as_str).collect();
-                traffic["canary"] = json!({
-                    "version": version.as_str(),
-                    "percent": percent,
-                    "header": header,
-                    "keys": keys,
-                    "sticky": sticky,
-                });
+                if traffic["canary"]["version"] != version.as_str() {
+                    let others = header.is_some() || !keys.is_empty();
+                    let percent = if others { 0.0 } else { 10.0 };
+                    traffic["canary"] = json!({"version": version.as_str(), "percent": percent});
+                }
+                let canary = &mut traffic["canary"];
+                if let Some(percent) = percent {
+                    canary["percent"] = json!(percent);
+                }
+                if let Some((name, value)) = header {
+                    canary["header"] = json!({"name": name, "value": value});
+                }
+                if !keys.is_empty() {
+                    let keys: Vec<_> = keys.iter().map(KeyId::as_str).collect();
+                    canary["keys"] = json!(keys);
+                }
+                if let Some(name) = sticky {
+                    canary["sticky"] = json!(name);
+                }
             }
             Self::Shadow { version, .. } => {
                 traffic["shadow"] = json!(version.as_ref().map(ModelVersion::as_str));
@@ -231,7 +242,7 @@ mod tests {
         let canary = Release::Canary {
             model: ModelName::parse("m").unwrap(),
             version: ModelVersion::parse("3").unwrap(),
-            percent: 5.0,
+            percent: Some(5.0),
             header: Some(("x-group".to_owned(), "beta".to_owned())),
             keys: vec![],
             sticky: None,
@@ -244,6 +255,19 @@ mod tests {
         assert_eq!(
             changed["canary"]["header"],
             json!({"name": "x-group", "value": "beta"})
+        );
+        let more = Release::Canary {
+            model: ModelName::parse("m").unwrap(),
+            version: ModelVersion::parse("3").unwrap(),
+            percent: Some(20.0),
+            header: None,
+            keys: vec![],
+            sticky: None,
+        };
+        let grown = more.changed(changed.clone());
+        assert_eq!(
+            (&grown["canary"]["percent"], &grown["canary"]["header"]),
+            (&json!(20.0), &changed["canary"]["header"])
         );
         let none = Release::Shadow {
             model: ModelName::parse("m").unwrap(),

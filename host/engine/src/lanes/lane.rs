@@ -81,11 +81,37 @@ impl Lane {
         if !queue.has_room(&self.shared.limits, &origin.tenant, expected.cost, now) {
             return Err(Full);
         }
+        Ok(self.push(queue, origin, expected, priority, work))
+    }
+
+    /// Queues work that was let in before, unless the lane ends.
+    pub(super) fn readmit(
+        &self,
+        origin: &Arc<Origin>,
+        expected: Expected,
+        priority: u64,
+        work: Work,
+    ) -> Result<Ticket, Full> {
+        let queue = self.shared.lock();
+        if queue.closed {
+            return Err(Full);
+        }
+        Ok(self.push(queue, origin, expected, priority, work))
+    }
+
+    fn push(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        origin: &Arc<Origin>,
+        expected: Expected,
+        priority: u64,
+        work: Work,
+    ) -> Ticket {
         let number = queue.tickets;
         queue.tickets += 1;
         queue.push(Job {
             number,
-            since: now,
+            since: Instant::now(),
             expected,
             priority,
             origin: Arc::clone(origin),
@@ -93,10 +119,10 @@ impl Lane {
         });
         drop(queue);
         self.shared.wake.notify_one();
-        Ok(Ticket {
+        Ticket {
             shared: Arc::clone(&self.shared),
             number,
-        })
+        }
     }
 
     /// Keeps a tenant to a short queue for a while.

@@ -61,7 +61,7 @@ impl VersionLine {
     /// Behind all that are as urgent. Nearly always that is the end.
     fn push(&mut self, job: Job) {
         let mut at = self.jobs.len();
-        while at > 0 && self.jobs[at - 1].rank() > job.rank() {
+        while at > 0 && rank(self.jobs[at - 1].priority) > rank(job.priority) {
             at -= 1;
         }
         self.jobs.insert(at, job);
@@ -87,14 +87,12 @@ pub(super) struct Job {
     pub(super) work: Work,
 }
 
-impl Job {
-    /// The lower, the earlier.
-    const fn rank(&self) -> u64 {
-        match self.priority {
-            // Behind whatever priority is stated.
-            0 => u64::MAX,
-            stated => stated - 1,
-        }
+/// Of a caller's priority: the lower, the earlier.
+pub(crate) const fn rank(priority: u64) -> u64 {
+    match priority {
+        // Behind whatever priority is stated.
+        0 => u64::MAX,
+        stated => stated - 1,
     }
 }
 

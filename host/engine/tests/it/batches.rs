@@ -126,7 +126,11 @@ async fn a_prediction_that_fails_fails_alone() {
             (version.clone(), vec![x], MOST)
         })
         .collect();
-    for (call, outcome) in (0..).zip(at_once(&host, calls).await) {
+    let outcomes = at_once(&host, calls).await;
+    // Those of the batch that failed are run by themselves; the others go on together.
+    let along = |outcome: &RunOutcome| matches!(outcome.usage.batched, Batched::Along { .. });
+    assert!(!outcomes[..4].iter().any(along) && outcomes[4..].iter().any(along));
+    for (call, outcome) in (0..).zip(outcomes) {
         match outcome.result {
             Err(RunError::Trapped(_)) => assert_eq!(call, 2),
             result => assert_eq!(result.map(values).unwrap(), [f64::from(call)]),

@@ -75,7 +75,7 @@ async fn neighbours_are_served_while_guests_of_ten_tenants_loop() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_has_its_deadline_in_processor_time_and_holds_nobody_up() {
+async fn what_nobody_waits_for_is_run_beside_all_else_and_its_deadline_is_processor_time() {
     let host = Arc::new(Host::new());
     let version = host.push("acme", &testkit::chameleon()).await;
     host.call(&version, &[0.0]).await.unwrap();

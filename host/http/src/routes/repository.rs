@@ -111,7 +111,10 @@ async fn publish(
         upload.finish_part(part).await?;
     }
     app.manager.publish(call, upload).await?;
-    let traffic = TrafficRequest::activate(version);
+    let traffic = TrafficRequest {
+        reason: Some("loaded from files".into()),
+        ..TrafficRequest::activate(version)
+    };
     app.manager
         .set_traffic(call, model, traffic)
         .await

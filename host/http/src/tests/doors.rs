@@ -166,6 +166,19 @@ async fn answers(host: &Host, key: &str, tensor: &Tensor) -> Vec<(&'static str, 
     assert_eq!(reply.status, 200, "{}", reply.text);
     found.push(("V1", read(&reply.json()["predictions"])));
 
+    let records: Vec<Value> = rows.iter().map(|row| json!({"x": row})).collect();
+    let body = Value::from(records);
+    let path = format!("/api/predict/{name}");
+    let reply = host.post(&path, key, &body.to_string()).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let answer = reply.json();
+    let predictions = answer["predictions"].as_array().unwrap();
+    let outputs: Vec<&Value> = predictions
+        .iter()
+        .map(|one| &one["prediction"]["y"])
+        .collect();
+    found.push(("records", read(&json!(outputs))));
+
     let generate = format!("/v2/models/{name}/generate");
     let body = json!({ "x": rows });
     let reply = host.post(&generate, key, &body.to_string()).await;

@@ -63,17 +63,20 @@ async fn a_header_sends_a_call_to_the_canary_through_every_door() {
     }
     let called = call(&host, "ModelInfer", &key, &message).await;
     assert_eq!(called.metadata["x-model-version"], "1");
-    // What a model is, it is as its active version.
+    // What a model is, it is as its active version, also to whom another answers.
+    let others = json!({"version": "3", "header": {"name": "x-group", "value": "beta"}});
+    let reply = set(&host, &key, json!({"active": "1", "canary": others})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
     let metadata = host
         .call(
             "GET",
-            "/v2/models/matrix/ready",
+            "/v2/models/matrix",
             &key,
             &[("x-group", "beta")],
             b"",
         )
         .await;
-    assert_eq!(metadata.status, 200);
+    assert_eq!(metadata.json()["inputs"][0]["name"], "x");
 }
 
 #[tokio::test]

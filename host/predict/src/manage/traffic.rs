@@ -203,6 +203,11 @@ impl Manager {
         let name = &record.name;
         let before = self.parts.models.set_traffic(tenant, name, &change).await?;
         self.parts.registry.changed(tenant, name);
+        let version =
+            |traffic: &Traffic| traffic.canary.as_ref().map(|canary| canary.version.clone());
+        if version(&before) != version(&change.traffic) {
+            self.parts.registry.forget_trial(tenant, name);
+        }
         tracing::info!(%tenant, model = %name, key = %caller.principal.key, before = outline(&before), after = outline(&change.traffic), reason = change.reason, request_id = %call.request_id, "traffic set");
         self.model_of(tenant, model).await
     }
@@ -324,12 +329,30 @@ fn rolled_back(record: &ModelRecord, changes: &[TrafficChange]) -> Result<Traffi
             shadow,
         });
     }
-    let earlier = changes
-        .iter()
-        .filter_map(|change| change.before.active.as_ref());
-    let mut earlier =
-        earlier.filter(|name| Some(*name) != active.as_ref() && held(record, name).is_some());
-    let Some(previous) = earlier.next().cloned() else {
+    // The version before the one that is active is the one that it took over from when it was first activated: so a second
+    // way back leads further back, and not forth again.
+    let before = |name: &ModelVersion| {
+        let mut oldest_first = changes.iter().rev();
+        let first = oldest_first.find(|change| {
+            [&change.before, &change.after]
+                .into_iter()
+                .any(|traffic| traffic.active.as_ref() == Some(name))
+        });
+        // Where it was active before the first change that is known, nothing was before it.
+        let before = first.and_then(|change| change.before.active.clone());
+        before.filter(|before| before != name)
+    };
+    let mut previous = active.as_ref().and_then(before);
+    // What was deleted since is passed over; a circle of versions ends somewhere.
+    for _ in 0..changes.len() {
+        match &previous {
+            Some(name) if held(record, name).is_none() => previous = before(name),
+            _ => break,
+        }
+    }
+    let previous =
+        previous.filter(|name| held(record, name).is_some() && Some(name) != active.as_ref());
+    let Some(previous) = previous else {
         return Err(PredictError::Conflict(format!(
             "model `{}` has nothing to roll back to: no canary is under way, and no version that was active before is \
              left; `{{\"active\": VERSION}}` activates any version",
@@ -388,7 +411,8 @@ fn fits(record: &ModelRecord, traffic: &Traffic) -> Result<(), PredictError> {
     Ok(())
 }
 
-/// How two versions differ in what they can be sent; none = what one can be sent, the other can.
+/// How two versions differ in what they are sent; none = names, datatypes, shapes and columns are the same. What they take
+/// of it may still differ, by ranges, vocabularies and what may be absent.
 fn other_inputs(one: &Signature, other: &Signature) -> Option<String> {
     if one.inputs.len() != other.inputs.len() {
         return Some(format!(
@@ -408,6 +432,14 @@ fn other_inputs(one: &Signature, other: &Signature) -> Option<String> {
                 return Some(format!(
                     "`{}` {} {:?} instead of `{}` {} {:?}",
                     other.name, other.datatype, other.shape, one.name, one.datatype, one.shape
+                ));
+            }
+            if one.columns.len() != other.columns.len() {
+                return Some(format!(
+                    "{} columns of `{}` instead of {}",
+                    other.columns.len(),
+                    one.name,
+                    one.columns.len()
                 ));
             }
             let mut columns = one.columns.iter().zip(&other.columns);

@@ -72,13 +72,15 @@ pub(crate) async fn run<'a>(
     }
 }
 
+/// How long what is run for nobody may take, whatever the version may: there is one thread for all of it.
+const ASIDE: Duration = Duration::from_secs(5);
+
 /// Runs a version for nobody, beside whatever else is run.
 pub(crate) async fn aside(runner: &dyn Runner, target: &Target, inputs: Checked) -> RunOutcome {
-    let call = RunCall {
-        joins: None,
-        is_aside: true,
-        ..call(target, inputs)
-    };
+    let mut call = call(target, inputs);
+    call.limits.deadline = call.limits.deadline.min(ASIDE);
+    call.joins = None;
+    call.is_aside = true;
     runner.run(call).await
 }
 

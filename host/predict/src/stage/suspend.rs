@@ -50,6 +50,8 @@ enum Way {
 #[derive(Debug)]
 pub(crate) struct Pass {
     target: Arc<Target>,
+    /// Which of its breakers.
+    breaker: fn(&Target) -> &Breaker,
     rule: Rule,
     way: Way,
 }
@@ -59,9 +61,26 @@ pub(crate) struct Pass {
 /// # Errors
 /// `Suspended`, with the rest of the pause.
 pub(crate) fn pass(target: &Arc<Target>, rule: Rule) -> Result<Pass, PredictError> {
-    match target.breaker.way(rule, Instant::now) {
+    by(|target| &target.breaker, target, rule)
+}
+
+/// The same for a copy of a call: how a version does as a shadow suspends its copies and nobody's call.
+///
+/// # Errors
+/// As [`pass`].
+pub(crate) fn pass_of_copy(target: &Arc<Target>, rule: Rule) -> Result<Pass, PredictError> {
+    by(|target| &target.breaker_of_copies, target, rule)
+}
+
+fn by(
+    breaker: fn(&Target) -> &Breaker,
+    target: &Arc<Target>,
+    rule: Rule,
+) -> Result<Pass, PredictError> {
+    match breaker(target).way(rule, Instant::now) {
         Ok(way) => Ok(Pass {
             target: Arc::clone(target),
+            breaker,
             rule,
             way,
         }),
@@ -76,7 +95,7 @@ pub(crate) fn pass(target: &Arc<Target>, rule: Rule) -> Result<Pass, PredictErro
 impl Pass {
     /// Takes in how the call ended; none = it was answered.
     pub(crate) fn judge(self, error: Option<&PredictError>) {
-        let breaker = &self.target.breaker;
+        let breaker = (self.breaker)(&self.target);
         match error {
             None => breaker.ran(),
             Some(error) if error.is_fault_of_plugin() => {
@@ -98,7 +117,7 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         if self.way == Way::Trial {
-            self.target.breaker.trial_ended();
+            (self.breaker)(&self.target).trial_ended();
         }
     }
 }

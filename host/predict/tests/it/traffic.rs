@@ -1,5 +1,6 @@
 //! Where calls go that name no version: canary, shadow, promotion and the way back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_predict::PredictError;
@@ -8,6 +9,7 @@ use foretell_predict::manage::{
 };
 use foretell_types::run::RunError;
 use foretell_types::{ErrorKind, VersionDigest};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::house::{House, call, vector};
@@ -200,24 +202,84 @@ async fn a_failing_canary_costs_no_caller_its_answer_and_is_withdrawn_with_the_r
 }
 
 #[tokio::test]
-async fn what_a_canary_refuses_is_refused() {
+async fn what_a_canary_refuses_the_active_version_answers_and_it_counts_as_no_fault() {
     let (house, key) = released().await;
     house
         .set(&key, plan("1", Some(canary("2", 100.0)), None))
         .await
         .unwrap();
-    let refused = RunError::Refused {
+    let refused = || RunError::Refused {
         message: "no such passenger".into(),
         input: 0,
         row: None,
         column: None,
     };
-    house.always(&key, "2", refused).await;
+    house.always(&key, "2", refused()).await;
     for _ in 0..30 {
-        let error = house.version_for(&call(&key), "m", None).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PluginRefused);
+        assert_eq!(house.answered_by(&key).await, "1");
     }
     assert!(house.report(&key).await.record.traffic.canary.is_some());
+    house.always(&key, "1", refused()).await;
+    let error = house.version_for(&call(&key), "m", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PluginRefused, "by both");
+}
+
+#[tokio::test]
+async fn callers_that_do_not_wait_for_a_slow_canary_count_against_it() {
+    let (house, key) = released().await;
+    let guard = GuardPlan {
+        min_calls: 2,
+        latency_ms: Some(1),
+        ..GuardPlan::default()
+    };
+    let slow = CanaryPlan {
+        guard: Some(guard),
+        ..canary("2", 100.0)
+    };
+    house.set(&key, plan("1", Some(slow), None)).await.unwrap();
+    // Nothing ends before it is let go; nobody waits for that.
+    *house.runner.held.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    let own = call(&key);
+    for _ in 0..2 {
+        let hung_up = timeout(
+            Duration::from_millis(20),
+            house.answer(&own, "m", None, 1.0),
+        );
+        assert!(hung_up.await.is_err());
+    }
+    *house.runner.held.lock().unwrap() = None;
+    let report = house
+        .until(&key, |report| report.record.traffic.canary.is_none())
+        .await;
+    assert_eq!(
+        report.changes[0].reason,
+        "2 of its latest 2 calls took longer than 1 ms; its guard allows one in twenty"
+    );
+}
+
+#[tokio::test]
+async fn a_canary_is_judged_on_across_changes_of_its_share_and_anew_once_it_was_taken_back() {
+    let (house, key) = released().await;
+    let faults = async |count: usize| {
+        for _ in 0..count {
+            assert_eq!(house.answered_by(&key).await, "1");
+        }
+    };
+    let at = |percent| plan("1", Some(canary("2", percent)), None);
+    house.set(&key, at(100.0)).await.unwrap();
+    house.always(&key, "2", trap()).await;
+    faults(2).await;
+    house.set(&key, at(99.99)).await.unwrap();
+    house.set(&key, at(100.0)).await.unwrap();
+    faults(1).await;
+    let gone = |report: &TrafficReport| report.record.traffic.canary.is_none();
+    house.until(&key, gone).await;
+    // Another chance is a new one.
+    house.set(&key, at(100.0)).await.unwrap();
+    faults(2).await;
+    assert!(!gone(&house.report(&key).await));
+    faults(1).await;
+    house.until(&key, gone).await;
 }
 
 #[tokio::test]
@@ -346,6 +408,26 @@ async fn promotion_and_rollback_are_one_act_each() {
     assert_eq!(house.report(&key).await.changes[0].reason, "complaints");
     house.set(&key, act(TrafficAct::RollBack)).await.unwrap();
     assert_eq!(house.answered_by(&key).await, "1", "the version before");
+}
+
+#[tokio::test]
+async fn a_second_way_back_leads_further_back_and_not_forth() {
+    let (house, key) = released().await;
+    for version in ["2", "3"] {
+        house.set(&key, plan(version, None, None)).await.unwrap();
+    }
+    for version in ["2", "1"] {
+        house.set(&key, act(TrafficAct::RollBack)).await.unwrap();
+        assert_eq!(house.answered_by(&key).await, version);
+    }
+    let end = house.set(&key, act(TrafficAct::RollBack)).await;
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::Conflict);
+    // What was deleted is passed over.
+    house.set(&key, plan("3", None, None)).await.unwrap();
+    let own = call(&key);
+    house.manager.delete_version(&own, "m", "2").await.unwrap();
+    house.set(&key, act(TrafficAct::RollBack)).await.unwrap();
+    assert_eq!(house.answered_by(&key).await, "1");
 }
 
 #[tokio::test]
@@ -499,4 +581,26 @@ async fn what_cannot_be_kept_is_refused_and_says_what_would_be_right() {
         0,
         "nothing was changed"
     );
+}
+
+#[tokio::test]
+async fn a_call_under_way_ends_on_the_version_with_which_it_began() {
+    let (house, key) = released().await;
+    let gate = Arc::new(Semaphore::new(0));
+    *house.runner.held.lock().unwrap() = Some(Arc::clone(&gate));
+    let own = call(&key);
+    let began = house.answer(&own, "m", None, 1.0);
+    let meanwhile = async {
+        while house.runs() == 0 {
+            tokio::task::yield_now().await;
+        }
+        house.set(&key, plan("2", None, None)).await.unwrap();
+        let gone = house.manager.delete_version(&own, "m", "1").await;
+        gone.unwrap();
+        gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(began, meanwhile);
+    assert_eq!(answer.unwrap().target.version.as_str(), "1");
+    *house.runner.held.lock().unwrap() = None;
+    assert_eq!(house.answered_by(&key).await, "2");
 }

@@ -45,7 +45,7 @@ fn management() -> Named {
             "Model",
             closed([
                 ("name", text("the model's")),
-                ("traffic", reference("Traffic")),
+                ("traffic", reference("TrafficOutline")),
                 ("versions", list(&outline)),
             ]),
         ),
@@ -147,7 +147,8 @@ fn management() -> Named {
 }
 
 fn traffic() -> Named {
-    let percent = json!({"type": "number", "minimum": 0, "maximum": 100, "multipleOf": 0.01});
+    let percent =
+        json!({"type": "number", "minimum": 0, "maximum": 100, "description": "in steps of 0.01"});
     let whole = |most: u32| json!({"type": ["integer", "null"], "minimum": 1, "maximum": most});
     let header = closed([("name", text("in any case")), ("value", text("exactly"))]);
     let guard = closed([
@@ -214,6 +215,27 @@ fn traffic() -> Named {
     ]);
     named([
         ("Canary", canary),
+        (
+            "TrafficOutline",
+            closed([
+                ("active", or_null(text("the version that answers"))),
+                (
+                    "canary",
+                    or_null(closed([
+                        (
+                            "version",
+                            text("the version that answers some of the calls"),
+                        ),
+                        (
+                            "percent",
+                            number("of the calls that no other rule gives it"),
+                        ),
+                    ])),
+                ),
+                ("shadow", or_null(text("the version that is given copies"))),
+                ("revision", count("how often it was changed")),
+            ]),
+        ),
         (
             "Traffic",
             closed([

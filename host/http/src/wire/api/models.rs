@@ -5,7 +5,7 @@ use foretell_predict::manage::{ModelRecord, Published, VersionRecord};
 use foretell_types::Signature;
 use serde::Serialize;
 
-use super::traffic::Traffic;
+use super::traffic;
 use crate::text::rfc3339;
 
 /// The body of `GET /api/models`.
@@ -18,7 +18,7 @@ pub(crate) struct Models<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Model<'a> {
     name: &'a str,
-    traffic: Traffic,
+    traffic: traffic::Outline<'a>,
     versions: Vec<Outline<'a>>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> From<&'a ModelRecord> for Model<'a> {
         };
         Self {
             name: record.name.as_str(),
-            traffic: Traffic::of(record),
+            traffic: traffic::Outline::from(record),
             versions: record.versions.iter().map(outline).collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Where a model's calls go, as JSON. What is shown can be sent back as it is.
+//! Where a model's calls go, as JSON. What its owner is shown can be sent back as it is.
 
 use std::time::Duration;
 
@@ -187,6 +187,36 @@ impl From<&manage::Canary> for Canary {
 
 fn percent(share: u16) -> f64 {
     f64::from(share) / 100.0
+}
+
+/// Where calls go, for whoever may see the model: the rules of a canary are its owner's to know.
+#[derive(Debug, Serialize)]
+pub(super) struct Outline<'a> {
+    active: Option<&'a str>,
+    canary: Option<CanaryOutline<'a>>,
+    shadow: Option<&'a str>,
+    revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct CanaryOutline<'a> {
+    version: &'a str,
+    percent: f64,
+}
+
+impl<'a> From<&'a manage::ModelRecord> for Outline<'a> {
+    fn from(record: &'a manage::ModelRecord) -> Self {
+        let traffic = &record.traffic;
+        Self {
+            active: traffic.active.as_ref().map(|version| version.as_str()),
+            canary: traffic.canary.as_ref().map(|canary| CanaryOutline {
+                version: canary.version.as_str(),
+                percent: percent(canary.share),
+            }),
+            shadow: traffic.shadow.as_ref().map(|version| version.as_str()),
+            revision: record.revision,
+        }
+    }
 }
 
 /// The body of `GET /api/models/{m}/traffic`.
