@@ -197,7 +197,7 @@ fn document(rows: &[Value]) -> Result<String> {
     );
     let (loads, attacks): (Vec<_>, Vec<_>) = rows
         .iter()
-        .partition(|row| text(&row["id"]).starts_with('F'));
+        .partition(|row| text(&row["id"]).starts_with(['F', 'G']));
     for row in &attacks {
         let _ = writeln!(
             page,
@@ -213,7 +213,7 @@ fn document(rows: &[Value]) -> Result<String> {
             memory(row),
         );
     }
-    page += "\n## Overload\n\n\
+    page += "\n## Overload, and releases under load\n\n\
         Server and generator have a processor each. What the server can carry is what the generator got of it in a closed\n\
         loop just before. Times are measured from when a request was meant to go out, and up to 1 ms too long.\n\n\
         | id | load | came back | figures | MiB |\n|---|---|---|---|---|\n";

@@ -17,8 +17,8 @@ pub(super) enum Release {
         /// Which model.
         model: ModelName,
     },
-    /// Lets a version answer some of a model's calls; the server takes it back if it fails. Of the canary that there is, only
-    /// what is said is changed.
+    /// Lets a version answer some of a model's calls; the server takes it back if it fails. Where this version is the canary
+    /// already, only what is said is changed; another one begins anew.
     Canary {
         /// Which model.
         model: ModelName,
@@ -26,7 +26,7 @@ pub(super) enum Release {
         version: ModelVersion,
         /// Its part of the calls that no other rule gives it, 0 to 100 [default: 10, or 0 for a new one with --header or
         /// --key-id].
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = percent)]
         percent: Option<f64>,
         /// Calls with this header go to it.
         #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
@@ -61,6 +61,13 @@ pub(super) enum Release {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok();
+    number
+        .filter(|number| (0.0..=100.0).contains(number))
+        .ok_or_else(|| "use a number from 0 to 100, such as 2.5".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -100,11 +107,10 @@ impl Release {
             note_changes(&answer.json);
             return versions(&answer.json).print();
         }
-        output::note(format_args!(
-            "{}: {}",
-            self.model(),
-            outline(&answer.json["traffic"])
-        ));
+        // The answer is the model as everybody sees it; this is its owner.
+        let report = client.tenant(Method::GET, &path, None).await?;
+        let outline = outline(&report.json["traffic"]);
+        output::note(format_args!("{}: {outline}", self.model()));
         Ok(())
     }
 
@@ -159,6 +165,14 @@ fn outline(traffic: &Value) -> String {
             cell(canary, "version"),
             cell(canary, "percent")
         );
+        let header = &canary["header"];
+        if !header.is_null() {
+            line += &format!(" and {}={}", cell(header, "name"), cell(header, "value"));
+        }
+        let keys = output::items(canary, "keys");
+        if canary.get("keys").is_some() && !keys.is_empty() {
+            line += &format!(" and {} keys", keys.len());
+        }
     }
     if !traffic["shadow"].is_null() {
         line += &format!(", shadow {}", cell(traffic, "shadow"));
@@ -276,7 +290,7 @@ mod tests {
         assert_eq!(none.changed(seen)["shadow"], Value::Null);
         assert_eq!(
             outline(&changed),
-            "version 1 is active, canary 3 with 5.0 %, shadow 2"
+            "version 1 is active, canary 3 with 5.0 % and x-group=beta, shadow 2"
         );
     }
 }

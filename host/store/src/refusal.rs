@@ -55,7 +55,8 @@ pub(crate) fn version_retired(model: &ModelName, version: &ModelVersion) -> Stor
 pub(crate) fn version_in_use(model: &ModelName, version: &ModelVersion) -> StoreError {
     StoreError::Conflict(format!(
         "version `{version}` of model `{model}` has calls sent to it (active, canary or shadow); send them elsewhere with \
-         `PUT /api/models/{model}/traffic` before deleting it"
+         `PUT /api/models/{model}/traffic` before deleting it (`foretell model traffic` shows which, `activate`, `rollback` and \
+         `shadow` change it)"
     ))
 }
 

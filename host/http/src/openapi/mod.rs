@@ -22,14 +22,19 @@ use crate::reply::status;
 
 /// The document of the whole server.
 pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    document(
+    let mut document = document(
         "Foretell",
         "Models that were uploaded as WebAssembly plugins, each run in a sandbox and served over the standard inference \
          protocols. Every route is also there under `/tenants/{tenant}`, for operators.",
         env!("CARGO_PKG_VERSION"),
         paths(&OPERATIONS),
         schemas::schemas(),
-    )
+    );
+    document["info"]["license"] = json!({"name": "Apache-2.0", "identifier": "Apache-2.0"});
+    document["tags"] = TAGS
+        .map(|(name, about)| json!({"name": name, "description": about}))
+        .into();
+    document
 });
 
 /// A document around these paths and schemas.
@@ -41,7 +46,6 @@ fn document(title: &str, about: &str, version: &str, paths: Value, schemas: Valu
             "title": title,
             "version": version,
             "description": about,
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [
             {"url": "/", "description": "the tenant of the key"},
@@ -52,7 +56,6 @@ fn document(title: &str, about: &str, version: &str, paths: Value, schemas: Valu
             },
         ],
         "security": [{"bearer": []}, {"key": []}],
-        "tags": TAGS.map(|(name, about)| json!({"name": name, "description": about})),
         "paths": paths,
         "components": {
             "schemas": schemas,

@@ -25,10 +25,10 @@ fn render(document: &Value) -> String {
         html,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{title} API</title><link rel=\"stylesheet\" href=\"docs/style.css\"></head><body>\
+         <title>{title} API</title><link rel=\"stylesheet\" href=\"/docs/style.css\"></head><body>\
          <header><h1>{title} <small>{version}</small></h1><p>{}</p>\
          <p>Show a key as <code>Authorization: Bearer KEY</code> or <code>X-API-Key: KEY</code>. \
-         The same for programs: <a href=\"openapi.json\">openapi.json</a>.</p></header><nav><ul>",
+         The same for programs: <a href=\"/openapi.json\">openapi.json</a>.</p></header><nav><ul>",
         prose(&info["description"])
     );
     for (tag, about) in TAGS {

@@ -196,6 +196,21 @@ async fn calls_go_where_traffic_is_sent() {
         (r#"{"promote":true,"rollback":true}"#, 400, "malformed"),
         (r#"{"canary":{"version":"1"}}"#, 400, "malformed"),
         ("{}", 400, "malformed"),
+        (
+            r#"["1", null, null, false, false, null, null]"#,
+            400,
+            "malformed",
+        ),
+        (
+            r#"{"active":"2","canary":["1", 5, null, [], null, null]}"#,
+            400,
+            "malformed",
+        ),
+        (
+            r#"{"active":"2","canary":{"version":"1","percent":5,"percent":6}}"#,
+            400,
+            "malformed",
+        ),
         (r#"{"promote":true}"#, 409, "conflict"),
         (r#"{"active":"1","revision":7}"#, 409, "conflict"),
         (r#"{"active":1}"#, 400, "malformed"),

@@ -1,5 +1,7 @@
 //! Where a model's calls go: set, promoted, rolled back, looked at. Each act is one change of the store, or none.
 
+use std::collections::BTreeSet;
+
 use foretell_store::{
     Canary, Guard, HeaderRule, ModelRecord, NewTraffic, Traffic, TrafficChange, VersionRecord,
 };
@@ -302,14 +304,13 @@ fn reason(request: &TrafficRequest) -> Result<String, PredictError> {
 fn promoted(record: &ModelRecord) -> Result<Traffic, PredictError> {
     let Some(canary) = &record.traffic.canary else {
         return Err(PredictError::Conflict(format!(
-            "model `{}` has no canary to promote; `{{\"active\": VERSION}}` activates any version",
+            "model `{}` has no canary to promote; `{{\"active\": VERSION}}` activates any version (`foretell model activate`)",
             record.name
         )));
     };
     let active = canary.version.clone();
-    let shadow = record.traffic.shadow.clone();
     Ok(Traffic {
-        shadow: shadow.filter(|shadow| *shadow != active),
+        shadow: fitting_shadow(record, &active),
         active: Some(active),
         canary: None,
     })
@@ -355,15 +356,25 @@ fn rolled_back(record: &ModelRecord, changes: &[TrafficChange]) -> Result<Traffi
     let Some(previous) = previous else {
         return Err(PredictError::Conflict(format!(
             "model `{}` has nothing to roll back to: no canary is under way, and no version that was active before is \
-             left; `{{\"active\": VERSION}}` activates any version",
+             left; `{{\"active\": VERSION}}` activates any version (`foretell model activate`)",
             record.name
         )));
     };
     Ok(Traffic {
-        shadow: shadow.filter(|shadow| *shadow != previous),
+        shadow: fitting_shadow(record, &previous),
         active: Some(previous),
         canary: None,
     })
+}
+
+/// The shadow that there is, if it can be one of this version, too.
+fn fitting_shadow(record: &ModelRecord, active: &ModelVersion) -> Option<ModelVersion> {
+    let traffic = Traffic {
+        active: Some(active.clone()),
+        canary: None,
+        shadow: record.traffic.shadow.clone(),
+    };
+    fits(record, &traffic).ok().and(traffic.shadow)
 }
 
 /// Refuses traffic in which a version is compared with itself, or gets calls that were made for other inputs.
@@ -451,10 +462,10 @@ fn other_inputs(one: &Signature, other: &Signature) -> Option<String> {
 fn read_canary(record: &ModelRecord, plan: CanaryPlan) -> Result<Canary, PredictError> {
     let header = plan.header.map(|(name, value)| {
         let name = header_name("canary.header.name", &name)?;
-        let fits = (1..=MAX_HEADER_VALUE).contains(&value.len()) && !value.chars().any(char::is_control);
+        let fits = (1..=MAX_HEADER_VALUE).contains(&value.len()) && value.trim() == value && !value.chars().any(char::is_control);
         if !fits {
             return Err(PredictError::Invalid(format!(
-                "`canary.header.value` is a text of 1 to {MAX_HEADER_VALUE} bytes without control characters"
+                "`canary.header.value` is a text of 1 to {MAX_HEADER_VALUE} bytes, without blanks at its ends and control characters"
             )));
         }
         Ok(HeaderRule { name, value })
@@ -476,7 +487,10 @@ fn read_canary(record: &ModelRecord, plan: CanaryPlan) -> Result<Canary, Predict
         version: version_of(record, &plan.version)?,
         share: share("canary.percent", plan.percent)?,
         header: header.transpose()?,
-        keys: keys.collect::<Result<_, _>>()?,
+        keys: keys
+            .collect::<Result<BTreeSet<_>, _>>()?
+            .into_iter()
+            .collect(),
         sticky: header_name("canary.sticky", plan.sticky.as_deref().unwrap_or(STICKY))?,
         guard: plan.guard.map(read_guard).transpose()?,
     };

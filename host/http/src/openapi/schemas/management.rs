@@ -154,11 +154,11 @@ fn traffic() -> Named {
     let guard = closed([
         (
             "window?",
-            json!({"type": "integer", "minimum": 1, "maximum": 10_000}),
+            json!({"type": "integer", "minimum": 1, "maximum": 10_000, "default": 100, "description": "how many of its latest calls are looked at"}),
         ),
         (
             "min_calls?",
-            json!({"type": "integer", "minimum": 1, "maximum": 10_000}),
+            json!({"type": ["integer", "null"], "minimum": 1, "maximum": 10_000, "default": 20, "description": "from so many calls on errors and latency count"}),
         ),
         ("error_percent?", or_null(percent.clone())),
         ("traps?", whole(u32::MAX)),

@@ -9,6 +9,7 @@ use foretell_predict::manage::{
 use foretell_predict::{Comparison, PredictError};
 use serde::{Deserialize, Serialize};
 
+use super::request::object;
 use crate::text::rfc3339;
 
 /// The body of `PUT /api/models/{m}/traffic`.
@@ -16,6 +17,7 @@ use crate::text::rfc3339;
 #[serde(deny_unknown_fields)]
 pub(crate) struct TrafficBody {
     active: Option<String>,
+    #[serde(default, deserialize_with = "object")]
     canary: Option<Canary>,
     shadow: Option<String>,
     #[serde(default)]
@@ -39,6 +41,12 @@ impl TryFrom<TrafficBody> for TrafficRequest {
             })),
             (None, true, false) if !is_plan => TrafficAct::Promote,
             (None, false, true) if !is_plan => TrafficAct::RollBack,
+            (None, false, false) if is_plan => {
+                return Err(PredictError::Malformed(
+                    "`active` is missing: the version that answers whatever the others do not"
+                        .into(),
+                ));
+            }
             _ => {
                 return Err(PredictError::Malformed(
                     "say one of three things: `active` (with `canary` and `shadow`, where there shall be any), \
@@ -62,12 +70,13 @@ struct Canary {
     version: String,
     #[serde(default)]
     percent: f64,
+    #[serde(default, deserialize_with = "object")]
     header: Option<Header>,
     #[serde(default)]
     keys: Vec<String>,
     sticky: Option<String>,
     /// Absent = the usual one; null = none.
-    #[serde(default = "usual_guard")]
+    #[serde(default = "usual_guard", deserialize_with = "object")]
     guard: Option<Guard>,
 }
 
@@ -82,7 +91,8 @@ struct Header {
 #[serde(default, deny_unknown_fields)]
 struct Guard {
     window: u32,
-    min_calls: u32,
+    /// Absent = the usual one, or all of a smaller window.
+    min_calls: Option<u32>,
     error_percent: Option<f64>,
     traps: Option<u32>,
     latency_ms: Option<u32>,
@@ -97,14 +107,14 @@ impl Default for Guard {
     fn default() -> Self {
         let GuardPlan {
             window,
-            min_calls,
             error_percent,
             traps,
             latency_ms,
+            ..
         } = GuardPlan::default();
         Self {
             window,
-            min_calls,
+            min_calls: None,
             error_percent,
             traps,
             latency_ms,
@@ -122,7 +132,9 @@ impl From<Canary> for CanaryPlan {
             sticky: canary.sticky,
             guard: canary.guard.map(|guard| GuardPlan {
                 window: guard.window,
-                min_calls: guard.min_calls,
+                min_calls: guard
+                    .min_calls
+                    .unwrap_or(GuardPlan::default().min_calls.min(guard.window)),
                 error_percent: guard.error_percent,
                 traps: guard.traps,
                 latency_ms: guard.latency_ms,
@@ -176,7 +188,7 @@ impl From<&manage::Canary> for Canary {
             sticky: Some(canary.sticky.clone()),
             guard: canary.guard.map(|guard| Guard {
                 window: guard.window,
-                min_calls: guard.min_calls,
+                min_calls: Some(guard.min_calls),
                 error_percent: guard.errors.map(percent),
                 traps: guard.traps,
                 latency_ms: guard.latency_ms,
@@ -313,7 +325,8 @@ impl<'a> Version<'a> {
 
 impl<'a> From<&'a Comparison> for Shadow<'a> {
     fn from(comparison: &'a Comparison) -> Self {
-        let mean = |all: Duration| (comparison.ran > 0).then(|| ms(all) / comparison.ran as f64);
+        let ran = u32::try_from(comparison.ran).unwrap_or(u32::MAX);
+        let mean = |all: Duration| all.checked_div(ran).map(ms);
         Self {
             ran: comparison.ran,
             differing: comparison.differing,
@@ -340,6 +353,7 @@ impl<'a> From<&'a TrafficChange> for Change<'a> {
     }
 }
 
+/// Milliseconds, to a microsecond.
 fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
