@@ -160,7 +160,8 @@ fn alone(waiting: Waiting, host: &Host, config: &LaneConfig) {
         Ran::Starved(job, bytes)
     } else {
         // What was cut short says nothing about what it costs.
-        let is_cut = job.is_hurried && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
+        let is_cut = starved
+            || job.is_hurried && matches!(result, Err(Unanswered::Fault(Fault::Interrupted)));
         if !is_cut && !gone.load(Ordering::Relaxed) {
             // CPU time, not wall time: what the lane costs is not what its low priority makes of it.
             job.loaded.cost.record(job.bytes, computed, config);

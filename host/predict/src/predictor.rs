@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
 use crate::registry::{Registry, Target};
-use crate::release::{Ended, Trial};
+use crate::release::{Ended, Trial, other_inputs};
 use crate::shadow::Shadows;
 use crate::stage::admit::{Admitted, Gate, Permit};
 use crate::stage::identify::Identity;
@@ -57,7 +57,7 @@ struct Asked<'a> {
 struct OnTrial<'a> {
     predictor: &'a Predictor,
     canary: &'a Arc<Target>,
-    trial: &'a Trial,
+    trial: &'a Arc<Trial>,
     began: Instant,
     is_judged: bool,
 }
@@ -209,7 +209,7 @@ impl Predictor {
         asked: Asked<'_>,
         payload: &mut impl Payload,
         canary: Arc<Target>,
-        trial: &Trial,
+        trial: &Arc<Trial>,
         active: Option<Arc<Target>>,
     ) -> Result<Answer, PredictError> {
         let began = Instant::now();
@@ -232,25 +232,29 @@ impl Predictor {
             (Err(error), Some(active)) if error.may_be_of_version() => (error, active),
             (answer, _) => return answer,
         };
-        tracing::debug!(
-            target = %canary,
-            request_id = %asked.call.request_id,
-            cause = error.cause(),
-            "a canary does not answer, and the active version does"
-        );
+        // What its callers do not hear, its owner, or the operator, should find.
+        if !error.is_of_inputs() && !matches!(error, PredictError::Suspended { .. }) {
+            tracing::info!(
+                target = %canary,
+                request_id = %asked.call.request_id,
+                cause = error.cause(),
+                "a canary does not answer, and the active version does"
+            );
+        }
         let asked = Asked {
             began: Some(began),
             ..asked
         };
+        let takes_others = other_inputs(&active.signature, &canary.signature).is_some();
         match self.answer(&asked, payload, active).await {
-            // Made for the canary: what it says is what its caller has to know.
-            Err(other) if other.is_of_inputs() && !error.is_of_inputs() => Err(error),
+            // Its caller knows the canary, and has made the call for it.
+            Err(PredictError::Mismatch(_)) if takes_others => Err(error),
             answer => answer,
         }
     }
 
     /// Records that a canary answers no calls any more. It gets none from now on, also where the store is away for a while.
-    fn withdraw(&self, canary: &Target, trial: &Trial, reason: String) {
+    fn withdraw(&self, canary: &Target, trial: &Arc<Trial>, reason: String) {
         tracing::warn!(target = %canary, reason, "a canary is withdrawn");
         // At the end of a server there may be nobody left to record it: the next one will see for itself.
         let Ok(runtime) = Handle::try_current() else {
@@ -258,11 +262,11 @@ impl Predictor {
         };
         let (registry, identity) = (Arc::clone(&self.registry), Arc::clone(&self.identity));
         let (tenant, model) = (canary.tenant.clone(), canary.model.clone());
-        let canary = trial.of.clone();
+        let trial = Arc::clone(trial);
         runtime.spawn(async move {
             let mut pause = SHORTEST_PAUSE;
             while let Err(error) = registry
-                .withdraw(&tenant, &model, &canary, &reason, identity.now())
+                .withdraw(&tenant, &model, &trial, &reason, identity.now())
                 .await
             {
                 tracing::warn!(%tenant, %model, %error, "that a canary is withdrawn could not be recorded yet");

@@ -11,7 +11,7 @@ use foretell_store::port::models::Runtime;
 use foretell_store::{ModelRecord, Models, NewTraffic, StoreError, Traffic};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
 
-use crate::release::{OnGuard, Release};
+use crate::release::{OnGuard, Release, Trial};
 use crate::stage::suspend::Breaker;
 use crate::statistics::Statistics;
 use crate::tenant::Tenant;
@@ -78,7 +78,8 @@ pub(crate) struct ModelState {
 }
 
 impl ModelState {
-    fn new(tenant: &Tenant, record: ModelRecord) -> Self {
+    /// `is_latest`: nothing was changed since it was read.
+    fn new(tenant: &Tenant, record: ModelRecord, is_latest: bool) -> Self {
         let unloaded = record.unloaded;
         let versions: HashMap<_, _> = record
             .versions
@@ -108,12 +109,16 @@ impl ModelState {
         let release = canary.and_then(|rules| {
             Some(Release {
                 target: known(&rules.version)?,
-                trial: tenant.trial(&record.name, OnGuard::of(&rules)),
+                trial: if is_latest {
+                    tenant.trial(&record.name, OnGuard::of(&rules))
+                } else {
+                    tenant.trial_as_read(&record.name, OnGuard::of(&rules))
+                },
                 rules,
             })
         });
-        if release.is_none() {
-            tenant.forget_trial(&record.name);
+        if is_latest && release.is_none() {
+            tenant.end_trial(&record.name);
         }
         Self {
             active: active.as_ref().and_then(known),
@@ -164,11 +169,12 @@ impl Registry {
         let Some(record) = self.models.get(&tenant.id, model).await? else {
             return Ok(None);
         };
-        let state = Arc::new(ModelState::new(tenant, record));
         // A change counts itself before it removes, and both happen under the entry's lock: what was read before the
         // change is either not inserted here, or removed right after.
         let entry = tenant.models.entry(model.clone());
-        if self.changes.load(Ordering::Acquire) == before {
+        let is_latest = self.changes.load(Ordering::Acquire) == before;
+        let state = Arc::new(ModelState::new(tenant, record, is_latest));
+        if is_latest {
             entry.insert(Arc::clone(&state));
         }
         Ok(Some(state))
@@ -190,7 +196,7 @@ impl Registry {
         &self,
         tenant: &TenantId,
         model: &ModelName,
-        canary: &OnGuard,
+        trial: &Trial,
         reason: &str,
         at: UnixMs,
     ) -> Result<(), StoreError> {
@@ -198,7 +204,8 @@ impl Registry {
             return Ok(());
         };
         let found = record.traffic.canary.as_ref().map(OnGuard::of);
-        if found.as_ref() != Some(canary) {
+        // Looked at after the record was read: what is changed from here on is another revision.
+        if trial.is_over() || found.as_ref() != Some(&trial.of) {
             return Ok(());
         }
         let change = NewTraffic {
@@ -213,8 +220,8 @@ impl Registry {
         };
         match self.models.set_traffic(tenant, model, &change).await {
             Ok(_) | Err(StoreError::NotFound(_)) => {
+                self.end_trial(tenant, model);
                 self.changed(tenant, model);
-                self.forget_trial(tenant, model);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -222,9 +229,9 @@ impl Registry {
     }
 
     /// The next canary of the model begins anew, also where it is the same version.
-    pub(crate) fn forget_trial(&self, tenant: &TenantId, model: &ModelName) {
+    pub(crate) fn end_trial(&self, tenant: &TenantId, model: &ModelName) {
         if let Some(tenant) = self.tenants.get(tenant) {
-            tenant.forget_trial(model);
+            tenant.end_trial(model);
         }
     }
 

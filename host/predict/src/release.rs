@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foretell_store::{Canary, Guard};
-use foretell_types::{KeyId, ModelVersion};
+use foretell_types::{KeyId, ModelVersion, Signature};
 
 use crate::{PredictError, Target};
 
@@ -109,6 +109,8 @@ pub(crate) struct Trial {
     pub(crate) of: OnGuard,
     latest: Mutex<Latest>,
     withdrawn: AtomicBool,
+    /// Set once it is over: what its last calls come to is nobody's any more.
+    over: AtomicBool,
 }
 
 /// How a call of a canary ended.
@@ -161,7 +163,17 @@ impl Trial {
             of,
             latest: Mutex::default(),
             withdrawn: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         }
+    }
+
+    /// The canary was taken back, or another one took its place.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_withdrawn(&self) -> bool {
@@ -170,7 +182,7 @@ impl Trial {
 
     /// Takes in how a call of the canary ended, and how long it took. If that is enough to withdraw it, says why: once.
     pub(crate) fn judge(&self, ended: Ended, took: Duration) -> Option<String> {
-        let guard = self.of.guard?;
+        let guard = self.of.guard.filter(|_| !self.is_over())?;
         let slow = guard
             .latency_ms
             .is_some_and(|limit| took > Duration::from_millis(u64::from(limit)));
@@ -252,6 +264,43 @@ impl Latest {
         }
         None
     }
+}
+
+/// How two versions differ in what they are sent; none = names, datatypes, shapes and columns are the same. What they take
+/// of it may still differ, by ranges, vocabularies and what may be absent.
+pub(crate) fn other_inputs(one: &Signature, other: &Signature) -> Option<String> {
+    if one.inputs.len() != other.inputs.len() {
+        return Some(format!(
+            "{} instead of {}",
+            other.inputs.len(),
+            one.inputs.len()
+        ));
+    }
+    one.inputs
+        .iter()
+        .zip(&other.inputs)
+        .find_map(|(one, other)| {
+            let is_same = one.name == other.name
+                && one.datatype == other.datatype
+                && one.shape == other.shape;
+            if !is_same {
+                return Some(format!(
+                    "`{}` {} {:?} instead of `{}` {} {:?}",
+                    other.name, other.datatype, other.shape, one.name, one.datatype, one.shape
+                ));
+            }
+            if one.columns.len() != other.columns.len() {
+                return Some(format!(
+                    "{} columns of `{}` instead of {}",
+                    other.columns.len(),
+                    one.name,
+                    one.columns.len()
+                ));
+            }
+            let mut columns = one.columns.iter().zip(&other.columns);
+            let renamed = columns.find(|(one, other)| one.name != other.name);
+            renamed.map(|(one, other)| format!("column `{}` instead of `{}`", other.name, one.name))
+        })
 }
 
 #[cfg(test)]
@@ -402,6 +451,15 @@ mod tests {
         );
         assert!(trial.is_withdrawn());
         assert_eq!(trial.judge(of(&trap()), QUICK), None);
+    }
+
+    #[test]
+    fn once_it_is_over_its_last_calls_count_no_more() {
+        let trial = on_trial(Some(GUARD));
+        assert_eq!(trial.judge(of(&trap()), QUICK), None);
+        trial.end();
+        assert_eq!(trial.judge(of(&trap()), QUICK), None);
+        assert!(!trial.is_withdrawn());
     }
 
     #[test]

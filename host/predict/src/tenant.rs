@@ -76,14 +76,24 @@ impl Tenant {
         let entry = self.trials.entry(model.clone());
         let mut trial = entry.or_insert_with(|| Arc::new(Trial::new(of.clone())));
         if trial.of != of {
+            trial.end();
             *trial = Arc::new(Trial::new(of));
         }
         Arc::clone(&trial)
     }
 
+    /// The same, for whoever may have read of a canary that is none any more: it changes nothing.
+    pub(crate) fn trial_as_read(&self, model: &ModelName, of: OnGuard) -> Arc<Trial> {
+        let known = self.trials.get(model).map(|trial| Arc::clone(&trial));
+        let known = known.filter(|trial| trial.of == of);
+        known.unwrap_or_else(|| Arc::new(Trial::new(of)))
+    }
+
     /// The model has no canary any more, or the same one is given another chance.
-    pub(crate) fn forget_trial(&self, model: &ModelName) {
-        self.trials.remove(model);
+    pub(crate) fn end_trial(&self, model: &ModelName) {
+        if let Some((_, trial)) = self.trials.remove(model) {
+            trial.end();
+        }
     }
 
     /// The version is deleted.

@@ -40,7 +40,8 @@ impl Manager {
     /// `NotFound` if the tenant has no such model; `Load` if the version cannot be made ready: the model is then as it was.
     pub async fn load(&self, call: &Call, model: &str) -> Result<(), PredictError> {
         let (tenant, record) = self.writable(call, model).await?;
-        self.make_ready(&tenant, &record, &record.traffic).await?;
+        let versions: Vec<_> = record.traffic.versions().collect();
+        self.make_ready(&tenant, &record, &versions).await?;
         self.set_unloaded(call, &tenant, &record, false).await
     }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use foretell_store::{
     Canary, Guard, HeaderRule, ModelRecord, NewTraffic, Traffic, TrafficChange, VersionRecord,
 };
-use foretell_types::{KeyId, ModelVersion, Signature, TenantId};
+use foretell_types::{KeyId, ModelVersion, TenantId};
 
 use super::Manager;
 use super::models::{WRITE, unknown_version};
+use crate::release::other_inputs;
 use crate::shadow::Comparison;
 use crate::statistics::Counts;
 use crate::text::shown;
@@ -192,7 +193,10 @@ impl Manager {
         };
         fits(&record, &traffic)?;
         if !record.unloaded {
-            self.make_ready(tenant, &record, &traffic).await?;
+            // What has calls already is not asked for again: a way back must not fail for a version that it leaves as it is.
+            let is_new = |name: &ModelVersion| record.traffic.versions().all(|known| known != name);
+            let new: Vec<_> = traffic.versions().filter(|name| is_new(name)).collect();
+            self.make_ready(tenant, &record, &new).await?;
         }
         let change = NewTraffic {
             traffic,
@@ -204,24 +208,26 @@ impl Manager {
         };
         let name = &record.name;
         let before = self.parts.models.set_traffic(tenant, name, &change).await?;
-        self.parts.registry.changed(tenant, name);
-        let version =
-            |traffic: &Traffic| traffic.canary.as_ref().map(|canary| canary.version.clone());
+        let version = |traffic: &Traffic| {
+            let canary = traffic.canary.as_ref();
+            canary.map(|canary| canary.version.clone())
+        };
         if version(&before) != version(&change.traffic) {
-            self.parts.registry.forget_trial(tenant, name);
+            self.parts.registry.end_trial(tenant, name);
         }
+        self.parts.registry.changed(tenant, name);
         tracing::info!(%tenant, model = %name, key = %caller.principal.key, before = outline(&before), after = outline(&change.traffic), reason = change.reason, request_id = %call.request_id, "traffic set");
         self.model_of(tenant, model).await
     }
 
-    /// Loads every version that calls are to go to.
+    /// Loads versions that calls are to go to.
     pub(super) async fn make_ready(
         &self,
         tenant: &TenantId,
         record: &ModelRecord,
-        traffic: &Traffic,
+        versions: &[&ModelVersion],
     ) -> Result<(), PredictError> {
-        for version in traffic.versions().filter_map(|name| held(record, name)) {
+        for version in versions.iter().filter_map(|name| held(record, name)) {
             let loaded = self.parts.runner.load(tenant, &version.digest).await;
             loaded.map_err(|error| PredictError::Load {
                 target: format!("{tenant}/{} version {}", record.name, version.version),
@@ -330,29 +336,28 @@ fn rolled_back(record: &ModelRecord, changes: &[TrafficChange]) -> Result<Traffi
             shadow,
         });
     }
-    // The version before the one that is active is the one that it took over from when it was first activated: so a second
-    // way back leads further back, and not forth again.
-    let before = |name: &ModelVersion| {
-        let mut oldest_first = changes.iter().rev();
-        let first = oldest_first.find(|change| {
-            [&change.before, &change.after]
-                .into_iter()
-                .any(|traffic| traffic.active.as_ref() == Some(name))
-        });
-        // Where it was active before the first change that is known, nothing was before it.
-        let before = first.and_then(|change| change.before.active.clone());
-        before.filter(|before| before != name)
-    };
-    let mut previous = active.as_ref().and_then(before);
-    // What was deleted since is passed over; a circle of versions ends somewhere.
-    for _ in 0..changes.len() {
-        match &previous {
-            Some(name) if held(record, name).is_none() => previous = before(name),
-            _ => break,
+    // What was activated stands on a stack; what is activated again while it stands there takes down all above it. So a
+    // second way back leads further back, and not forth again.
+    let mut stack: Vec<&ModelVersion> = Vec::new();
+    let oldest = changes
+        .last()
+        .and_then(|change| change.before.active.as_ref());
+    let later = changes
+        .iter()
+        .rev()
+        .filter_map(|change| change.after.active.as_ref());
+    for name in oldest.into_iter().chain(later) {
+        match stack.iter().position(|known| *known == name) {
+            Some(at) => stack.truncate(at + 1),
+            None => stack.push(name),
         }
     }
-    let previous =
-        previous.filter(|name| held(record, name).is_some() && Some(name) != active.as_ref());
+    // What was deleted since is passed over.
+    let mut earlier = stack
+        .into_iter()
+        .rev()
+        .filter(|name| Some(*name) != active.as_ref());
+    let previous = earlier.find(|name| held(record, name).is_some()).cloned();
     let Some(previous) = previous else {
         return Err(PredictError::Conflict(format!(
             "model `{}` has nothing to roll back to: no canary is under way, and no version that was active before is \
@@ -420,43 +425,6 @@ fn fits(record: &ModelRecord, traffic: &Traffic) -> Result<(), PredictError> {
         }
     }
     Ok(())
-}
-
-/// How two versions differ in what they are sent; none = names, datatypes, shapes and columns are the same. What they take
-/// of it may still differ, by ranges, vocabularies and what may be absent.
-fn other_inputs(one: &Signature, other: &Signature) -> Option<String> {
-    if one.inputs.len() != other.inputs.len() {
-        return Some(format!(
-            "{} instead of {}",
-            other.inputs.len(),
-            one.inputs.len()
-        ));
-    }
-    one.inputs
-        .iter()
-        .zip(&other.inputs)
-        .find_map(|(one, other)| {
-            let is_same = one.name == other.name
-                && one.datatype == other.datatype
-                && one.shape == other.shape;
-            if !is_same {
-                return Some(format!(
-                    "`{}` {} {:?} instead of `{}` {} {:?}",
-                    other.name, other.datatype, other.shape, one.name, one.datatype, one.shape
-                ));
-            }
-            if one.columns.len() != other.columns.len() {
-                return Some(format!(
-                    "{} columns of `{}` instead of {}",
-                    other.columns.len(),
-                    one.name,
-                    one.columns.len()
-                ));
-            }
-            let mut columns = one.columns.iter().zip(&other.columns);
-            let renamed = columns.find(|(one, other)| one.name != other.name);
-            renamed.map(|(one, other)| format!("column `{}` instead of `{}`", other.name, one.name))
-        })
 }
 
 fn read_canary(record: &ModelRecord, plan: CanaryPlan) -> Result<Canary, PredictError> {

@@ -422,7 +422,14 @@ async fn a_second_way_back_leads_further_back_and_not_forth() {
     }
     let end = house.set(&key, act(TrafficAct::RollBack)).await;
     assert_eq!(end.unwrap_err().kind(), ErrorKind::Conflict);
+    // What was active in between is where the way leads.
+    for version in ["3", "2"] {
+        house.set(&key, plan(version, None, None)).await.unwrap();
+    }
+    house.set(&key, act(TrafficAct::RollBack)).await.unwrap();
+    assert_eq!(house.answered_by(&key).await, "3");
     // What was deleted is passed over.
+    house.set(&key, plan("2", None, None)).await.unwrap();
     house.set(&key, plan("3", None, None)).await.unwrap();
     let own = call(&key);
     house.manager.delete_version(&own, "m", "2").await.unwrap();
@@ -463,7 +470,10 @@ async fn what_calls_are_to_go_to_is_made_ready_first() {
         .set(&key, plan("1", Some(canary("2", 1.0)), Some("3")))
         .await
         .unwrap();
-    assert_eq!(house.runner.loaded.lock().unwrap().len(), 3);
+    assert_eq!(house.runner.loaded.lock().unwrap().len(), 2, "the new ones");
+    // A way back needs nobody to be loaded.
+    house.set(&key, plan("1", None, None)).await.unwrap();
+    assert_eq!(house.runner.loaded.lock().unwrap().len(), 2);
     let full = RunError::Unavailable {
         cause: "it is being compiled".into(),
         retry_after: Duration::from_secs(7),
