@@ -57,6 +57,16 @@ impl Scopes {
     /// What an operator's key holds.
     pub const OPERATOR: Self = Self(Scope::Operator as u8);
 
+    /// The set of these scopes.
+    pub const fn of(mut scopes: &[Scope]) -> Self {
+        let mut set = 0;
+        while let [first, rest @ ..] = scopes {
+            set |= *first as u8;
+            scopes = rest;
+        }
+        Self(set)
+    }
+
     /// Whether `scope` is in the set.
     pub const fn contains(self, scope: Scope) -> bool {
         self.0 & scope as u8 != 0
