@@ -13,13 +13,15 @@ use foretell_predict::health::{CachedAnswers, Check, Database, Health, StoredMod
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{ManagerParts, OperatorKey};
 use foretell_predict::{
-    AnswerCache, CacheLimits, Clock, Identity, Limits, Manager, PredictError, Predictor, Registry,
+    AnswerCache, Books, CacheLimits, Clock, Evidence, Identity, Limits, Manager, PredictError,
+    Predictor, Registry,
 };
-use foretell_store::{StoreError, Stores};
+use foretell_store::{AuditKey, StoreError, Stores};
 use foretell_types::compile::Compiler;
 use foretell_types::run::Runner;
 use thiserror::Error;
 
+use crate::config::governance::governance;
 use crate::config::units::CacheBackend;
 use crate::config::{Cache, Config, Predictions, Sandbox, Server, Uploads};
 use crate::folder::DataFolder;
@@ -30,6 +32,7 @@ use crate::secrets::{Secrets, SecretsError};
 pub struct House {
     app: App,
     engine: Arc<Engine>,
+    evidence: Arc<Evidence>,
     http: HttpConfig,
     new_operator_key: Option<String>,
     /// Held to the end: the lock on the data folder.
@@ -76,7 +79,9 @@ impl House {
         runner: impl FnOnce(Arc<dyn Runner>) -> Arc<dyn Runner>,
     ) -> Result<Self, StartError> {
         let secrets = Secrets::of(folder.path())?;
-        let stores = open_stores(&config, folder.path()).await?;
+        let pepper = Pepper::new(&secrets.pepper);
+        let audit_key = AuditKey::new(&pepper.derive("audit log"));
+        let stores = open_stores(&config, folder.path(), audit_key).await?;
         let worker = worker_command(&config)?;
         let engine_config = engine_config(
             &config.sandbox,
@@ -96,15 +101,29 @@ impl House {
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
             Arc::clone(&registry),
-            Pepper::new(&secrets.pepper),
+            pepper,
             Clock::system(),
         ));
         let runner = runner(Arc::clone(&engine) as _);
+        let evidence = Arc::new(Evidence::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.audit),
+            config.audit.records(),
+            Clock::system(),
+        ));
+        let books = Arc::new(Books::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.limits),
+            Arc::clone(&evidence),
+            governance(&config.rate_limiting, &config.quotas, &config.cost),
+            Clock::system(),
+        ));
         let predictor = Arc::new(Predictor::new(
             Arc::clone(&identity),
             Arc::clone(&registry),
             Arc::clone(&runner),
             cache.clone(),
+            books,
             &limits,
         ));
         let manager = Arc::new(Manager::new(ManagerParts {
@@ -113,6 +132,10 @@ impl House {
             tenants: stores.tenants,
             keys: stores.keys,
             models: stores.models,
+            audit: stores.audit,
+            ledger: stores.ledger,
+            limit_store: stores.limits,
+            evidence: Arc::clone(&evidence),
             blobs: stores.blobs,
             cache,
             compiler: Arc::clone(&engine) as Arc<dyn Compiler>,
@@ -132,6 +155,7 @@ impl House {
                 health,
             },
             engine,
+            evidence,
             http: http_config(&config.server),
             new_operator_key: match operator {
                 OperatorKey::Created(secret) => Some(secret.expose().to_owned()),
@@ -155,8 +179,15 @@ impl House {
         listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let keeping = tokio::spawn(Arc::clone(&self.evidence).keep());
         let served = foretell_http::serve(listeners, self.app, self.http, shutdown).await;
         self.engine.stop();
+        // Nobody is answered any more: what is written now is all there is.
+        keeping.abort();
+        if let Err(error) = self.evidence.flush().await {
+            let cause = error.cause();
+            tracing::error!(cause, "the last records of predictions are lost");
+        }
         let summary = served?;
         tracing::info!(
             connections = summary.connections,
@@ -169,11 +200,15 @@ impl House {
     }
 }
 
-async fn open_stores(config: &Config, data_dir: &Path) -> Result<Stores, StoreError> {
+async fn open_stores(
+    config: &Config,
+    data_dir: &Path,
+    audit_key: AuditKey,
+) -> Result<Stores, StoreError> {
     let (url, data_dir) = (config.database.url.clone(), data_dir.to_owned());
     let pool_size = config.database.pool_size;
     let opened = tokio::task::spawn_blocking(move || {
-        foretell_store::open(url.as_str(), &data_dir, pool_size)
+        foretell_store::open(url.as_str(), &data_dir, pool_size, audit_key)
     });
     let stores = opened
         .await

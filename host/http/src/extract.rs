@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use foretell_predict::{CacheUse, Call, Credentials, PredictError};
@@ -59,6 +60,7 @@ impl Head {
         parts: &mut request::Parts,
         request_id: RequestId,
         patience: Patience,
+        address: Option<IpAddr>,
     ) -> Self {
         let headers = std::mem::take(&mut parts.headers);
         let (prefix, uri) = split_prefix(&parts.uri);
@@ -77,6 +79,8 @@ impl Head {
                 credentials: credentials(&headers),
                 prefix,
                 cache: cache_use(&headers),
+                address,
+                rate: OnceLock::new(),
             },
             method,
             headers,
@@ -100,15 +104,16 @@ impl Head {
         values.next().map(|(_, value)| percent_decoded(value))
     }
 
-    /// Refuses a query parameter of another name: who mistypes `version` must not get an answer from another one.
-    pub(crate) fn only_query(&self, name: &str) -> Result<(), Failure> {
-        match self.queries().find(|(key, _)| *key != name) {
+    /// Refuses a query parameter of another name than these: who mistypes `version` must not get an answer from another one.
+    pub(crate) fn only_query(&self, names: &[&str]) -> Result<(), Failure> {
+        match self.queries().find(|(key, _)| !names.contains(key)) {
             None => Ok(()),
             Some((key, _)) => Err(Failure::new(
                 ErrorKind::InvalidInput,
                 format!(
-                    "unknown query parameter `{}`; this path has only `{name}`",
-                    shown(&percent_decoded(key))
+                    "unknown query parameter `{}`; this path has only `{}`",
+                    shown(&percent_decoded(key)),
+                    names.join("`, `")
                 ),
             )),
         }
@@ -272,7 +277,10 @@ mod tests {
                 .append(name, HeaderValue::from_str(value).unwrap());
         }
         let id = request_id(&parts.headers);
-        (Head::take(&mut parts, id, Patience::default()), parts.uri)
+        (
+            Head::take(&mut parts, id, Patience::default(), None),
+            parts.uri,
+        )
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tower::Service;
 use warp::filters::BoxedFilter;
 
+use crate::address::Proxies;
 use crate::body::Patience;
 use crate::extract::{self, Head, Request, X_REQUEST_ID};
 use crate::recover::Unanswered;
@@ -32,6 +33,10 @@ pub struct Peer(pub SocketAddr);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Template(pub(crate) &'static str);
 
+/// Why a request has no answer: an extension of its response, for the audit log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused(pub(crate) ErrorKind);
+
 /// The whole API as a service. Cheap to clone.
 #[derive(Clone)]
 pub struct Routes {
@@ -39,6 +44,7 @@ pub struct Routes {
     filter: BoxedFilter<(Response,)>,
     max_url_bytes: usize,
     patience: Patience,
+    proxies: Proxies,
     shedding: Arc<Shedding>,
 }
 
@@ -53,6 +59,7 @@ impl Routes {
             filter,
             max_url_bytes: config.max_url_bytes,
             patience,
+            proxies: Proxies::new(&config.trusted_proxies),
             shedding: Arc::new(Shedding::new()),
         }
     }
@@ -68,7 +75,9 @@ impl Routes {
         let method = parts.method.clone();
         let request_id = extract::request_id(&parts.headers);
         let refused = self.refused(&parts);
-        let head = Arc::new(Head::take(&mut parts, request_id, self.patience));
+        let address = self.proxies.origin(&parts.extensions, &parts.headers);
+        let head = Head::take(&mut parts, request_id, self.patience, address);
+        let head = Arc::new(head);
         let answered = if let Some(failure) = refused {
             Err(failure)
         } else if let Some(asked) = Asked::of(parts.uri.path()) {
@@ -95,8 +104,23 @@ impl Routes {
         if let Ok(value) = HeaderValue::from_str(head.call.request_id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
+        reply::rate(response.headers_mut(), &head.call);
+        self.record(&head, &method, &response);
         self.log(&head, &method, &response, began);
         response
+    }
+
+    /// Records what was refused; of predictions, the corridor does.
+    fn record(&self, head: &Head, method: &Method, response: &Response) {
+        let extensions = response.extensions();
+        let (Some(Refused(kind)), Some(Template(route))) = (extensions.get(), extensions.get())
+        else {
+            return;
+        };
+        if response.status().is_client_error() && !prediction::is_one(route) {
+            let what = format!("{method} {route}");
+            self.app.manager.refused(&head.call, &what, *kind);
+        }
     }
 
     /// One line for each request; never a path, which may hold anything, but its route's template.

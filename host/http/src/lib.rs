@@ -15,6 +15,7 @@ use std::sync::Arc;
 use foretell_predict::health::Health;
 use foretell_predict::{Manager, Predictor};
 
+mod address;
 mod body;
 mod coding;
 pub mod config;

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use foretell_predict::{Answer, PredictError};
+use foretell_predict::rate::Rate;
+use foretell_predict::{Answer, Call, PredictError};
 use foretell_types::compile::Refusal;
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderName, HeaderValue};
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::coding::Coding;
 use crate::extract::{Head, Surface};
+use crate::front::Refused;
 use crate::shed::Shed;
 use crate::wire::oip::INFERENCE_HEADER_CONTENT_LENGTH;
 use crate::wire::written::{Content, Written};
@@ -21,6 +23,10 @@ pub(crate) type Response = warp::reply::Response;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Seconds until the current bucket of the window ends.
+const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const X_CREDITS_USED: HeaderName = HeaderName::from_static("x-credits-used");
 const X_MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 const X_MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
@@ -225,6 +231,7 @@ pub(crate) fn failure(head: &Head, failure: &Failure) -> Response {
     if failure.is_shed() {
         response.extensions_mut().insert(Shed);
     }
+    response.extensions_mut().insert(Refused(failure.kind()));
     let headers = response.headers_mut();
     if let Some(allow) = failure.allow {
         headers.insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -381,13 +388,30 @@ pub(crate) async fn prediction(
     response
 }
 
+/// What the headers say of the caller's limit of requests, once it was counted.
+pub(crate) fn rate(headers: &mut HeaderMap, call: &Call) {
+    if let Some(Rate {
+        limit,
+        remaining,
+        reset,
+    }) = call.rate.get().copied()
+    {
+        headers.insert(X_RATELIMIT_LIMIT, HeaderValue::from(limit));
+        headers.insert(X_RATELIMIT_REMAINING, HeaderValue::from(remaining));
+        headers.insert(X_RATELIMIT_RESET, HeaderValue::from(reset.as_secs() + 1));
+    }
+}
+
 /// What the headers of a prediction say of it.
 pub(crate) fn describe(headers: &mut HeaderMap, answer: &Answer) {
     let target = &answer.target;
     let cached = HeaderValue::from_static(answer.lookup.cached.as_str());
     headers.insert(X_CACHE, cached);
-    headers.insert(X_CREDITS_USED, HeaderValue::from(answer.credits()));
     for (name, value) in [
+        (
+            X_CREDITS_USED,
+            HeaderValue::try_from(answer.credits().to_string()),
+        ),
         (SERVER_TIMING, HeaderValue::try_from(timing(answer))),
         (
             X_MODEL_DIGEST,

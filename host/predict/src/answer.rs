@@ -4,10 +4,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foretell_store::MicroCredits;
 use foretell_types::run::Usage;
 use foretell_types::signature::Role;
 use foretell_types::{Elements, Tensor};
 
+use crate::account::Credits;
 use crate::cache::Entry;
 use crate::{Target, apart};
 
@@ -26,6 +28,8 @@ pub struct Answer {
     pub lookup: Lookup,
     /// Since when it is there.
     pub at: Instant,
+    /// What it cost, in millionths of credits.
+    pub credits: MicroCredits,
 }
 
 /// The outputs of a run, or those that were kept of an earlier one.
@@ -99,9 +103,9 @@ impl Cached {
 }
 
 impl Answer {
-    /// What the prediction is worth: one credit for each row, until prices are governed.
-    pub const fn credits(&self) -> u32 {
-        self.rows
+    /// What it cost, in credits, as a decimal number.
+    pub const fn credits(&self) -> Credits {
+        Credits(self.credits)
     }
 
     /// Writes it, where that holds up nobody, and counts how long it took.

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use foretell_types::record::Record;
 use foretell_types::run::Urgency;
 use foretell_types::signature::{Checked, NamedTensor};
 use foretell_types::{Mismatch, ModelName, ModelVersion, RequestId, Signature};
 
+use crate::rate::Rate;
 use crate::text::shown;
 use crate::{PredictError, Target};
 
@@ -23,6 +26,10 @@ pub struct Call {
     pub prefix: Option<String>,
     /// What the caller wants of the cache.
     pub cache: CacheUse,
+    /// Where it comes from; none where nobody knows.
+    pub address: Option<IpAddr>,
+    /// How its limit of requests stands, once it was counted: for the answer's headers, whatever the answer is.
+    pub rate: OnceLock<Rate>,
 }
 
 /// What a caller wants of the prediction cache.

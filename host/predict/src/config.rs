@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use foretell_store::{Price, Quotas};
+
+use crate::account::MICRO;
+
 /// Ceilings and defaults. Every field is checked by the configuration before the server starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -37,6 +41,90 @@ pub struct Limits {
     pub suspend_for: Duration,
     /// Days until a key expires where its creator does not say. Default 365.
     pub default_key_days: u32,
+}
+
+/// What requests may use and what they cost, where nothing else was set for a tenant, a key or a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Governance {
+    /// How long the window of requests is. Default 1 h.
+    pub window: Duration,
+    /// What each tenant may use. Default: 1,000 requests in a window, and nothing else is limited.
+    pub quotas: Quotas,
+    /// Whether tenants may only spend credits that they were given. Default: no.
+    pub prepaid: bool,
+    /// What predictions cost. Default: one credit each, and nothing for time.
+    pub price: Price,
+    /// What an answer costs that was given before.
+    pub hits: HitPrice,
+}
+
+/// What an answer costs that was given before. It takes no time in the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HitPrice {
+    /// As much as a prediction that is run.
+    #[default]
+    Full,
+    /// Nothing.
+    Free,
+}
+
+impl Default for Governance {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(3_600),
+            quotas: Quotas {
+                requests_per_window: Some(1_000),
+                ..Quotas::default()
+            },
+            prepaid: false,
+            price: Price {
+                prediction: Some(MICRO),
+                compute_ms: None,
+            },
+            hits: HitPrice::Full,
+        }
+    }
+}
+
+impl Governance {
+    /// Nothing is limited, and everything costs as much as by default.
+    pub fn unlimited() -> Self {
+        Self {
+            quotas: Quotas::default(),
+            ..Self::default()
+        }
+    }
+}
+
+/// How records of predictions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records {
+    /// Whether there are any; without them nothing that is used is written down. Default: yes.
+    pub predictions: bool,
+    /// How many may wait to be written. Default 100,000.
+    pub queue: usize,
+    /// What happens beyond.
+    pub when_full: WhenFull,
+}
+
+/// What happens when as many records wait to be written as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// No prediction is run whose record could not be kept: 503.
+    #[default]
+    Strict,
+    /// Records of one key and version become one, with their sums.
+    Fold,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self {
+            predictions: true,
+            queue: 100_000,
+            when_full: WhenFull::Strict,
+        }
+    }
 }
 
 impl Default for Limits {

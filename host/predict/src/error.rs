@@ -9,6 +9,8 @@ use foretell_types::run::RunError;
 use foretell_types::{ErrorKind, Mismatch, Scope};
 use thiserror::Error;
 
+use crate::rate::Rate;
+
 /// Why a call has no answer. `Display` is the outside message: it says what to do next and holds no secret;
 /// [`cause`](PredictError::cause) is the inside one, for the log.
 #[derive(Debug, Error)]
@@ -105,6 +107,33 @@ pub enum PredictError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// As many requests in the window as there may be.
+    #[error(
+        "this {whose} has made the {} requests that it may make in {} s; try again in {} s",
+        .rate.limit,
+        .window.as_secs(),
+        seconds(.retry_after)
+    )]
+    RateLimited {
+        /// Tenant or key.
+        whose: &'static str,
+        /// How the limit stands.
+        rate: Rate,
+        /// How long the window is.
+        window: Duration,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The quota or the credits are used up.
+    #[error("this {whose} is out of quota: {what}")]
+    QuotaExhausted {
+        /// Tenant or key.
+        whose: &'static str,
+        /// What is used up, and how much there was.
+        what: String,
+        /// When there is more.
+        retry_after: Duration,
+    },
     /// The version failed again and again, and is left alone for a while.
     #[error(
         "version `{version}` of `{model}` failed too often in a row and is suspended; its owner finds the reason in the log; try again in {} s",
@@ -161,7 +190,8 @@ impl PredictError {
             Self::Run { error, .. } | Self::Load { error, .. } => error.kind(),
             Self::Contract { .. } => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::TenantBusy { .. } => ErrorKind::RateLimited,
+            Self::TenantBusy { .. } | Self::RateLimited { .. } => ErrorKind::RateLimited,
+            Self::QuotaExhausted { .. } => ErrorKind::QuotaExhausted,
             Self::Suspended { .. } => ErrorKind::ModelSuspended,
             Self::Unloaded { .. } => ErrorKind::ModelUnloaded,
             Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
@@ -219,6 +249,8 @@ impl PredictError {
         match self {
             Self::Overloaded { retry_after, .. }
             | Self::TenantBusy { retry_after, .. }
+            | Self::RateLimited { retry_after, .. }
+            | Self::QuotaExhausted { retry_after, .. }
             | Self::Suspended { retry_after, .. } => Some(*retry_after),
             Self::Run {
                 error: RunError::Unavailable { retry_after, .. },
@@ -336,4 +368,9 @@ fn any_of(scopes: &[Scope]) -> String {
 fn list(refusals: &[Refusal]) -> String {
     let texts: Vec<_> = refusals.iter().map(ToString::to_string).collect();
     texts.join("; ")
+}
+
+/// Whole seconds, rounded up: whoever comes back then is not too early.
+fn seconds(duration: &Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

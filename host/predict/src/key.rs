@@ -81,6 +81,13 @@ impl Pepper {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes keys of any length"))
     }
 
+    /// Another secret of 32 bytes, for one purpose: known to whoever knows this one. A purpose has a space in it, which no
+    /// key has.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        debug_assert!(purpose.contains(' '), "`{purpose}` could be a key");
+        self.hash(purpose)
+    }
+
     /// HMAC-SHA256 of a key's text.
     pub(crate) fn hash(&self, text: &str) -> [u8; 32] {
         let mut mac = self.0.clone();

@@ -9,6 +9,7 @@
 //! - A transport brings a [`Call`] (who asks) and a [`Payload`] (a body that it has not read yet), and gets our types
 //!   or a [`PredictError`] back.
 
+pub mod account;
 pub mod answer;
 mod apart;
 mod cache;
@@ -16,11 +17,13 @@ pub mod call;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod evidence;
 pub mod health;
 mod histogram;
 pub mod key;
 pub mod manage;
 mod predictor;
+pub mod rate;
 mod registry;
 mod release;
 mod shadow;
@@ -29,13 +32,15 @@ pub mod statistics;
 mod tenant;
 mod text;
 
+pub use account::Books;
 pub use answer::{Answer, Cached, Outputs};
 pub use apart::apart;
 pub use cache::{AnswerCache, CacheLimits, CacheStats};
 pub use call::{CacheUse, Call, Credentials, Decoded, Inputs, ModelRef, Payload};
 pub use clock::Clock;
-pub use config::Limits;
+pub use config::{Governance, HitPrice, Limits, Records, WhenFull};
 pub use error::PredictError;
+pub use evidence::Evidence;
 pub use foretell_types::run::Urgency;
 pub use manage::Manager;
 pub use predictor::Predictor;

@@ -1,27 +1,31 @@
 //! One prediction, from credentials to answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foretell_types::Scope;
 use foretell_types::run::Runner;
+use foretell_types::{ModelName, Scope};
 use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
+use crate::evidence::Refused;
 use crate::registry::{Registry, Target};
 use crate::release::{Ended, Trial, other_inputs};
 use crate::shadow::Shadows;
 use crate::stage::admit::{Admitted, Gate, Permit};
-use crate::stage::identify::Identity;
+use crate::stage::identify::{Caller, Identity, Principal};
 use crate::stage::recall::Recalled;
+use crate::stage::reserve::{Account, Wanted};
 use crate::stage::resolve::{Role, Route};
 use crate::stage::run::Until;
 use crate::stage::suspend::Rule;
 use crate::stage::{check, recall, resolve, run, settle, suspend};
 use crate::statistics::Watch;
-use crate::tenant::Act;
+use crate::tenant::Activity;
 use crate::{
-    Answer, AnswerCache, Cached, Call, Decoded, Limits, ModelRef, Payload, PredictError, apart,
+    Answer, AnswerCache, Books, Cached, Call, Decoded, Limits, ModelRef, Payload, PredictError,
+    apart,
 };
 
 /// How long to wait before a record is tried again, at first and at most.
@@ -38,12 +42,16 @@ pub struct Predictor {
     shadows: Shadows,
     max_body_bytes: u64,
     suspension: Rule,
+    books: Arc<Books>,
+    /// Keys the hashes of inputs.
+    input_secret: [u8; 32],
 }
 
 /// What is asked of a version.
 struct Asked<'a> {
     call: &'a Call,
     admitted: &'a Admitted,
+    account: &'a Account<'a>,
     body_bytes: usize,
     /// Who is to be given a copy of what is run.
     shadow: Option<&'a Arc<Target>>,
@@ -94,6 +102,7 @@ impl Predictor {
         registry: Arc<Registry>,
         runner: Arc<dyn Runner>,
         cache: Option<Arc<AnswerCache>>,
+        books: Arc<Books>,
         limits: &Limits,
     ) -> Self {
         let suspension = Rule {
@@ -101,33 +110,91 @@ impl Predictor {
             pause: limits.suspend_for,
         };
         Self {
-            identity,
             registry,
             shadows: Shadows::new(Arc::clone(&runner), suspension),
             runner,
             gate: Gate::new(
-                Act::Prediction,
+                Activity::Prediction,
                 limits.max_concurrent,
                 limits.max_concurrent_per_tenant,
             ),
             cache,
             max_body_bytes: limits.max_body_bytes,
             suspension,
+            books,
+            input_secret: identity.secret_of_inputs(),
+            identity,
         }
     }
 
     /// Answers one prediction.
     ///
     /// # Errors
-    /// [`PredictError`] of the stage that refused; nothing is kept of a refused call.
+    /// [`PredictError`] of the stage that refused; of a refused call it is recorded that it was, and how often.
     pub async fn predict(
         &self,
         call: &Call,
-        mut payload: impl Payload,
+        payload: impl Payload,
     ) -> Result<Answer, PredictError> {
-        let caller = self.identity.caller(call, &[Scope::Infer]).await?;
+        let caller = match self.identity.caller(call, &[Scope::Infer]).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                let known = self.identity.recognised(&call.credentials);
+                self.refused(call, known.as_ref(), "", &error);
+                return Err(error);
+            }
+        };
+        let principal = Arc::clone(&caller.principal);
+        let mut asked = None;
+        let answer = self.predict_for(caller, call, payload, &mut asked).await;
+        if let Err(error) = &answer {
+            match asked {
+                // Its record tells of it.
+                Some((_, true)) => {}
+                Some((model, false)) => {
+                    self.refused(call, Some(&principal), model.as_str(), error);
+                }
+                None => self.refused(call, Some(&principal), "", error),
+            }
+        }
+        answer
+    }
+
+    /// Counts a call that was refused.
+    fn refused(&self, call: &Call, by: Option<&Arc<Principal>>, model: &str, error: &PredictError) {
+        let what = format!("predict {model}");
+        let refused = Refused {
+            origin: self.identity.origin(call),
+            ..Refused::of(by.map(|by| &**by), what.trim_end(), error.kind())
+        };
+        self.books.evidence().refused(refused, &call.request_id);
+    }
+
+    /// Answers one prediction of a caller that is known; `asked` tells which model it was for, as soon as that is known, and
+    /// whether the call is recorded.
+    async fn predict_for(
+        &self,
+        caller: Caller,
+        call: &Call,
+        mut payload: impl Payload,
+        was_asked: &mut Option<(ModelName, bool)>,
+    ) -> Result<Answer, PredictError> {
         let tenant = Arc::clone(&caller.tenant);
-        let admitted = self.gate.admit(caller).inspect_err(|error| {
+        let terms = self.books.terms(&tenant.id, &tenant.account).await?;
+        let key = caller.principal.key.as_ref();
+        match self.books.count(&tenant.account, &terms, key) {
+            Ok(rate) => {
+                rate.map(|rate| call.rate.set(rate));
+            }
+            Err(error) => {
+                if let PredictError::RateLimited { rate, .. } = &error {
+                    let _first = call.rate.set(*rate);
+                }
+                return Err(error);
+            }
+        }
+        let most = self.books.concurrent(&terms);
+        let admitted = self.gate.admit(caller, most).inspect_err(|error| {
             // As many as may be are under way, and more come: nothing of them should wait for long.
             if matches!(error, PredictError::TenantBusy { .. }) {
                 self.runner.refused(&tenant.id);
@@ -136,16 +203,26 @@ impl Predictor {
         let body_bytes = payload.read(self.max_body_bytes).await?;
         let Route { target, role } =
             resolve::route(&self.registry, &admitted.caller, &mut payload).await?;
+        *was_asked = Some((target.model.clone(), false));
         resolve::is_loaded(&target)?;
+        let account = Account {
+            books: &self.books,
+            terms,
+            call,
+            admitted: &admitted,
+            is_recorded: AtomicBool::new(false),
+        };
         let asked = Asked {
             call,
             admitted: &admitted,
+            account: &account,
             body_bytes,
             shadow: None,
             again: false,
             began: None,
         };
-        match role {
+        let model = target.model.clone();
+        let answer = match role {
             Role::Plain => self.answer(&asked, &mut payload, target).await,
             Role::Shadowed(shadow) => {
                 let asked = Asked {
@@ -157,7 +234,9 @@ impl Predictor {
             Role::OnTrial { trial, active } => {
                 Box::pin(self.on_trial(asked, &mut payload, target, &trial, active)).await
             }
-        }
+        };
+        *was_asked = Some((model, account.is_recorded.load(Ordering::Relaxed)));
+        answer
     }
 
     /// Answers by one version.
@@ -173,25 +252,50 @@ impl Predictor {
             let (question, urgency) = apart(asked.body_bytes, || {
                 let Decoded { inputs, urgency } = payload.decode(&target, asked.again)?;
                 let checked = check::check(&target, inputs)?;
-                let question = recall::question(cache, asked.call.cache, &target, checked);
+                let question = recall::question(
+                    cache,
+                    &self.input_secret,
+                    asked.call.cache,
+                    &target,
+                    checked,
+                );
                 Ok::<_, PredictError>((question, urgency))
             })
             .await?;
             watch.read();
             let began = asked.began.unwrap_or(watch.began());
             let until = Until::after(began, urgency.timeout);
+            let (rows, input) = (question.rows(), question.digest());
+            let wanted = |target| Wanted {
+                target,
+                rows,
+                input,
+                began,
+            };
             let missed = match recall::recall(question, target, until).await {
-                Recalled::Hit(answer) => return Ok(answer),
+                Recalled::Hit(mut answer) => {
+                    answer.credits = asked.account.recalled(&wanted(&answer.target))?;
+                    return Ok(answer);
+                }
                 Recalled::Miss(missed) => missed,
             };
             let pass = suspend::pass(&missed.target, self.suspension)?;
+            let mut open = asked.account.reserve(&wanted(&missed.target))?;
+            open.looked_up(missed.lookup.cached);
             let copy = asked.shadow.and_then(|shadow| {
                 let tenant = &asked.admitted.caller.tenant;
                 self.shadows.copy(shadow, tenant, &missed.inputs)
             });
             let (runner, priority) = (&*self.runner, urgency.priority);
             let ran = run::run(runner, asked.admitted, missed, until, priority).await;
-            let answer = settle::settle(ran);
+            let compute = ran.compute();
+            let mut answer = settle::settle(ran);
+            let error = answer.as_ref().err();
+            let is_asked_again = asked.again && error.is_some_and(PredictError::may_be_of_version);
+            let credits = open.close(error, compute, is_asked_again);
+            if let Ok(answer) = &mut answer {
+                answer.credits = credits;
+            }
             pass.judge(answer.as_ref().err());
             if let (Some(copy), Ok(answer)) = (copy, &answer) {
                 copy.run(answer);
@@ -282,7 +386,10 @@ impl Predictor {
     /// Those of a prediction that is refused before its body is read.
     pub async fn admit(&self, call: &Call) -> Result<Permit, PredictError> {
         let caller = self.identity.caller(call, &[Scope::Infer]).await?;
-        Ok(self.gate.admit(caller)?.permit)
+        let tenant = &caller.tenant;
+        let terms = self.books.terms(&tenant.id, &tenant.account).await?;
+        let most = self.books.concurrent(&terms);
+        Ok(self.gate.admit(caller, most)?.permit)
     }
 
     /// The version that a call would go to: for metadata and readiness.

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use foretell_store::port::UnixMs;
 use foretell_store::port::models::Runtime;
-use foretell_store::{ModelRecord, Models, NewTraffic, StoreError, Traffic};
+use foretell_store::{Act, EntryOf, ModelRecord, Models, NewTraffic, StoreError, Traffic};
 use foretell_types::{ModelName, ModelVersion, Signature, TenantId, VersionDigest};
+use serde_json::json;
 
+use crate::manage::acts::{self, Detailed};
 use crate::release::{OnGuard, Release, Trial};
 use crate::stage::suspend::Breaker;
 use crate::statistics::Statistics;
@@ -218,7 +220,15 @@ impl Registry {
             by: None,
             reason: reason.to_owned(),
         };
-        match self.models.set_traffic(tenant, model, &change).await {
+        let act = Act::TrafficSet;
+        let entry = acts::by_server(at, Some(tenant.clone()), act, model.as_str().to_owned());
+        let (after, why) = (acts::traffic(&change.traffic), change.reason.clone());
+        let entry: EntryOf<Traffic> = Arc::new(move |before| {
+            let before = acts::traffic(before);
+            let detail = json!({"before": before, "after": after, "reason": why});
+            entry.clone().with(&detail)
+        });
+        match self.models.set_traffic(tenant, model, &change, entry).await {
             Ok(_) | Err(StoreError::NotFound(_)) => {
                 self.end_trial(tenant, model);
                 self.changed(tenant, model);

@@ -33,7 +33,7 @@ impl Release {
     /// decided equally for as long as the version is the canary, and whoever is of a share is of every larger one.
     pub(crate) fn takes<'a>(
         &self,
-        key: &KeyId,
+        key: Option<&KeyId>,
         header: impl Fn(&str) -> Option<Cow<'a, str>>,
     ) -> bool {
         let Canary {
@@ -46,7 +46,7 @@ impl Release {
         if self.trial.is_withdrawn() {
             return false;
         }
-        if keys.contains(key) {
+        if key.is_some_and(|key| keys.contains(key)) {
             return true;
         }
         let has = |name: &str, value: &str| header(name).is_some_and(|found| found == value);
@@ -353,7 +353,7 @@ mod tests {
         (0..10_000)
             .filter(|user| {
                 let value = user.to_string();
-                release.takes(&key(2), |name| {
+                release.takes(Some(&key(2)), |name| {
                     (name == "x-user").then(|| Cow::Owned(value.clone()))
                 })
             })
@@ -363,10 +363,12 @@ mod tests {
     #[test]
     fn a_key_or_a_header_that_is_named_goes_to_the_canary_whatever_its_share() {
         let release = release(0, "2");
-        assert!(release.takes(&key(1), nothing));
-        assert!(!release.takes(&key(2), nothing));
+        assert!(release.takes(Some(&key(1)), nothing));
+        assert!(!release.takes(Some(&key(2)), nothing));
         for (value, takes) in [("beta", true), ("Beta", false), ("", false)] {
-            let found = release.takes(&key(2), |name| (name == "x-group").then_some(value.into()));
+            let found = release.takes(Some(&key(2)), |name| {
+                (name == "x-group").then_some(value.into())
+            });
             assert_eq!(found, takes, "{value}");
         }
     }
@@ -381,7 +383,7 @@ mod tests {
         ] {
             let release = release(share, "2");
             let drawn = (0..10_000)
-                .filter(|_| release.takes(&key(2), nothing))
+                .filter(|_| release.takes(Some(&key(2)), nothing))
                 .count();
             assert!((few..=many).contains(&drawn), "{share}: {drawn} drawn");
             let sticky = users(&release).len();
@@ -406,7 +408,7 @@ mod tests {
     fn a_withdrawn_canary_takes_nothing() {
         let release = release(WHOLE, "2");
         release.trial.withdrawn.store(true, Ordering::Release);
-        assert!(!release.takes(&key(1), nothing));
+        assert!(!release.takes(Some(&key(1)), nothing));
     }
 
     const GUARD: Guard = Guard {

@@ -15,7 +15,7 @@ use foretell_types::{Elements, Signature, Tensor};
 use crate::stage::admit::{Gate, Permit};
 use crate::stage::run;
 use crate::stage::suspend::{Pass, Rule, pass_of_copy};
-use crate::tenant::{Act, Tenant};
+use crate::tenant::{Activity, Tenant};
 use crate::{Answer, PredictError, Target};
 
 /// Copies that are kept or run at once, on this host and for one tenant: each holds inputs and outputs of its call.
@@ -45,7 +45,7 @@ impl Shadows {
     pub(crate) fn new(runner: Arc<dyn Runner>, suspension: Rule) -> Self {
         Self {
             runner,
-            gate: Gate::new(Act::Copy, MAX_COPIES, MAX_COPIES_PER_TENANT),
+            gate: Gate::new(Activity::Copy, MAX_COPIES, MAX_COPIES_PER_TENANT),
             suspension,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use dashmap::DashMap;
 use foretell_types::{ModelName, ModelVersion, TenantId};
 
+use crate::account::Account;
 use crate::registry::ModelState;
 use crate::release::{OnGuard, Trial};
 use crate::statistics::{Counts, Statistics};
@@ -18,6 +19,8 @@ pub(crate) struct Tenant {
     predictions: AtomicUsize,
     uploads: AtomicUsize,
     copies: AtomicUsize,
+    /// What it may use, and has used.
+    pub(crate) account: Account,
     pub(crate) models: DashMap<ModelName, Arc<ModelState>>,
     /// Of each version that was asked for since the server started.
     statistics: DashMap<(ModelName, ModelVersion), Arc<Statistics>>,
@@ -27,14 +30,14 @@ pub(crate) struct Tenant {
 
 /// What a tenant may have only so many of under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Activity {
     Prediction,
     Upload,
     /// A prediction that is run for nobody, to see what a version would say.
     Copy,
 }
 
-impl Act {
+impl Activity {
     /// What several of them are called.
     pub(crate) const fn plural(self) -> &'static str {
         match self {
@@ -52,6 +55,7 @@ impl Tenant {
             predictions: AtomicUsize::new(0),
             uploads: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
+            account: Account::default(),
             models: DashMap::new(),
             statistics: DashMap::new(),
             trials: DashMap::new(),
@@ -102,11 +106,11 @@ impl Tenant {
     }
 
     /// How many it has under way.
-    pub(crate) const fn under_way(&self, act: Act) -> &AtomicUsize {
+    pub(crate) const fn under_way(&self, act: Activity) -> &AtomicUsize {
         match act {
-            Act::Prediction => &self.predictions,
-            Act::Upload => &self.uploads,
-            Act::Copy => &self.copies,
+            Activity::Prediction => &self.predictions,
+            Activity::Upload => &self.uploads,
+            Activity::Copy => &self.copies,
         }
     }
 }

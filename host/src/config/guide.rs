@@ -8,8 +8,6 @@
 pub(super) const VARIABLES: &[&str] = &[
     "SESSION_SECRET",
     "REDIS_URL",
-    "RATE_LIMIT_ENABLED",
-    "MAX_REQUESTS_PER_HOUR",
     "SECURITY_LOGGING",
     "ASYNC_PROCESSING",
     "PROMETHEUS_ENABLED",
@@ -26,7 +24,6 @@ const KEYS: &[&str] = &[
     "database.pool_timeout",
     "database.pool_recycle",
     "cache.url",
-    "security.rate_limiting.",
     "monitoring.",
     "features.",
     "maintenance.",

@@ -8,8 +8,10 @@
 //! `FORETELL_LISTEN` and `FORETELL_ADMIN_KEY`, and the enterprise guide's names. A secret may also lie in a file that
 //! `NAME_FILE` names. This folder is the only reader of the environment.
 
+pub mod amounts;
 mod environment;
 mod file;
+pub mod governance;
 mod guide;
 mod layers;
 mod sections;
@@ -26,6 +28,7 @@ pub use sections::{
 };
 
 use foretell_engine::config::LaneConfig;
+use governance::{Audit, Cost, DefaultQuotas, RateLimiting};
 use layers::Layers;
 
 /// Everything that the server needs to know before it starts.
@@ -39,6 +42,14 @@ pub struct Config {
     pub cache: Cache,
     /// Keys.
     pub security: Security,
+    /// How many requests tenants may make.
+    pub rate_limiting: RateLimiting,
+    /// What tenants may use.
+    pub quotas: DefaultQuotas,
+    /// What predictions cost.
+    pub cost: Cost,
+    /// What is recorded.
+    pub audit: Audit,
     /// What requests may use.
     pub predictions: Predictions,
     /// What guests may use.
@@ -136,6 +147,10 @@ impl Config {
             database: Database::take(layers),
             cache: Cache::take(layers),
             security: Security::take(layers),
+            rate_limiting: RateLimiting::take(layers),
+            quotas: DefaultQuotas::take(layers),
+            cost: Cost::take(layers),
+            audit: Audit::take(layers),
             predictions: Predictions::take(layers),
             sandbox: Sandbox::take(layers),
             uploads: Uploads::take(layers),
@@ -345,13 +360,19 @@ mod tests {
     }
 
     #[test]
-    fn the_guides_names_set_the_cache() {
-        let environment =
-            Environment::from([("CACHE_ENABLED", "false"), ("CACHE_TTL_SECONDS", "60")]);
+    fn the_guides_names_set_the_cache_and_the_limit_of_requests() {
+        let environment = Environment::from([
+            ("CACHE_ENABLED", "false"),
+            ("CACHE_TTL_SECONDS", "60"),
+            ("RATE_LIMIT_ENABLED", "true"),
+            ("MAX_REQUESTS_PER_HOUR", "77"),
+        ]);
         let loaded = load(&environment).unwrap();
         assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
         assert!(!loaded.config.cache.enabled);
         assert_eq!(loaded.config.cache.default_ttl, 60);
+        let rate = &loaded.config.rate_limiting;
+        assert_eq!((rate.enabled, rate.default_limit), (true, 77));
 
         let redis = load(&Environment::from([("FORETELL_CACHE__BACKEND", "redis")])).unwrap_err();
         assert!(
@@ -374,7 +395,7 @@ mod tests {
         };
         let error = Config::load(&flags, &Environment::default()).unwrap_err();
         let messages: Vec<_> = error.problems.iter().map(|p| p.message.as_str()).collect();
-        assert_eq!(messages.len(), 3, "{messages:?}");
+        assert_eq!(messages.len(), 2, "{messages:?}");
         assert!(
             messages.iter().all(|m| m.contains("not supported yet")),
             "{messages:?}"

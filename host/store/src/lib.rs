@@ -19,12 +19,21 @@ pub mod sqlite;
 pub mod suite;
 
 mod blocking;
+mod chain;
 mod refusal;
 mod sweep;
 
+pub use chain::AuditKey;
 pub use error::StoreError;
+pub use port::audit::{
+    Act, Audit, AuditQuery, AuditRecord, Broken, Entry, EntryOf, Fault, Page, Verdict, Whose,
+};
 pub use port::housekeeping::Housekeeping;
 pub use port::keys::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey};
+pub use port::ledger::{
+    Account, Day, Ledger, MicroCredits, Spent, UsageCursor, UsageQuery, UsageRow, Used, day_of,
+};
+pub use port::limits::{LimitStore, Price, Quotas, TenantLimits};
 pub use port::models::{ModelRecord, Models, NewVersion, Runtime, VersionRecord};
 pub use port::probe::Probe;
 pub use port::tenants::{TenantRecord, Tenants};

@@ -30,6 +30,10 @@ pub(crate) fn key_taken(id: &KeyId) -> StoreError {
     ))
 }
 
+pub(crate) fn too_many_credits() -> StoreError {
+    StoreError::Conflict("that would be more credits than can be counted; give fewer".to_owned())
+}
+
 pub(crate) fn no_model(model: &ModelName) -> StoreError {
     StoreError::NotFound(format!("model `{model}`"))
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use foretell_types::blob::Blobs;
 
-use crate::{Housekeeping, Keys, Models, Probe, StoreError, Tenants, memory};
+use crate::{
+    Audit, AuditKey, Housekeeping, Keys, Ledger, LimitStore, Models, Probe, StoreError, Tenants,
+    memory,
+};
 
 /// Every port, of one backend.
 #[derive(Clone)]
@@ -14,6 +17,9 @@ pub struct Stores {
     pub tenants: Arc<dyn Tenants>,
     pub keys: Arc<dyn Keys>,
     pub models: Arc<dyn Models>,
+    pub audit: Arc<dyn Audit>,
+    pub ledger: Arc<dyn Ledger>,
+    pub limits: Arc<dyn LimitStore>,
     pub blobs: Arc<dyn Blobs>,
     pub housekeeping: Arc<dyn Housekeeping>,
     pub probe: Arc<dyn Probe>,
@@ -21,7 +27,7 @@ pub struct Stores {
 
 /// Opens the stores that `url` names: `sqlite:` is `DATA_DIR/foretell.db`, `sqlite:///abs/path` a file elsewhere,
 /// `memory:` keeps nothing. Blobs lie under `DATA_DIR/blobs` (with `memory:`, in memory). `pool_size` is how many
-/// reads may run at once, 1 and more.
+/// reads may run at once, 1 and more. `audit_key` seals the audit log: always the same for the same data.
 ///
 /// Missing folders and files are made, older data is brought to this program's schema, and the whole database is read
 /// once to see that it is sound. That takes a while and waits for the disk, so call it before serving or off the async
@@ -30,15 +36,20 @@ pub struct Stores {
 /// # Errors
 /// `Unsupported` for a URL that this program has no backend for, or data of a newer program; `Corrupt` for damaged
 /// data; `Unavailable` if files cannot be made, read or written.
-pub fn open(url: &str, data_dir: &Path, pool_size: u32) -> Result<Stores, StoreError> {
+pub fn open(
+    url: &str,
+    data_dir: &Path,
+    pool_size: u32,
+    audit_key: AuditKey,
+) -> Result<Stores, StoreError> {
     // Only the scheme is ever shown: the rest of a URL may hold a password.
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
-        "memory" if rest.is_empty() => Ok(memory::stores()),
+        "memory" if rest.is_empty() => Ok(memory::stores_with(audit_key)),
         "memory" => Err(unsupported(
             "write `memory:` alone, it takes nothing after the colon",
         )),
-        "sqlite" => sqlite(rest, data_dir, pool_size),
+        "sqlite" => sqlite(rest, data_dir, pool_size, audit_key),
         "postgres" | "postgresql" => Err(unsupported(
             "postgres:// comes in a later release; use `sqlite:` until then",
         )),
@@ -51,7 +62,12 @@ pub fn open(url: &str, data_dir: &Path, pool_size: u32) -> Result<Stores, StoreE
 }
 
 #[cfg(feature = "sqlite")]
-fn sqlite(rest: &str, data_dir: &Path, pool_size: u32) -> Result<Stores, StoreError> {
+fn sqlite(
+    rest: &str,
+    data_dir: &Path,
+    pool_size: u32,
+    audit_key: AuditKey,
+) -> Result<Stores, StoreError> {
     use crate::files::FileBlobs;
     use crate::sqlite::SqliteStore;
 
@@ -67,11 +83,14 @@ fn sqlite(rest: &str, data_dir: &Path, pool_size: u32) -> Result<Stores, StoreEr
         }
     };
     let blobs = Arc::new(FileBlobs::open(&data_dir.join("blobs"))?);
-    let store = Arc::new(SqliteStore::open(&file, pool_size)?);
+    let store = Arc::new(SqliteStore::open(&file, pool_size, audit_key)?);
     Ok(Stores {
         tenants: Arc::clone(&store) as _,
         keys: Arc::clone(&store) as _,
         models: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
+        ledger: Arc::clone(&store) as _,
+        limits: Arc::clone(&store) as _,
         probe: store,
         blobs: Arc::clone(&blobs) as _,
         housekeeping: blobs,
@@ -79,7 +98,12 @@ fn sqlite(rest: &str, data_dir: &Path, pool_size: u32) -> Result<Stores, StoreEr
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(_rest: &str, _data_dir: &Path, _pool_size: u32) -> Result<Stores, StoreError> {
+fn sqlite(
+    _rest: &str,
+    _data_dir: &Path,
+    _pool_size: u32,
+    _audit_key: AuditKey,
+) -> Result<Stores, StoreError> {
     Err(unsupported(
         "this program was built without SQLite; build it with the feature `sqlite`, or use `memory:`",
     ))

@@ -9,7 +9,7 @@ use foretell_store::{Stores, memory, open, suite};
 
 fn sqlite() -> (tempfile::TempDir, Stores) {
     let folder = tempfile::tempdir().unwrap();
-    let stores = open("sqlite:", folder.path(), 4).unwrap();
+    let stores = open("sqlite:", folder.path(), 4, suite::audit_key()).unwrap();
     (folder, stores)
 }
 
@@ -31,23 +31,31 @@ macro_rules! every_backend_passes {
     };
 }
 
-every_backend_passes!(tenants keys models traffic blobs probe);
+every_backend_passes!(tenants keys models traffic audit ledger limits blobs probe);
 
 #[tokio::test]
 async fn what_was_stored_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let (one, added) = (suite::tenant(1), suite::version(1, 1, 1));
     let before = {
-        let stores = open("sqlite:", folder.path(), 1).unwrap();
+        let stores = open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
         let record = foretell_store::TenantRecord {
             id: one.clone(),
             created_at: 1,
         };
-        stores.tenants.create(&record).await.unwrap();
-        stores.models.add_version(&one, &added).await.unwrap();
+        stores
+            .tenants
+            .create(&record, &suite::recorded())
+            .await
+            .unwrap();
+        stores
+            .models
+            .add_version(&one, &added, &suite::recorded())
+            .await
+            .unwrap();
         stores.models.list(&one).await.unwrap()
     };
-    let stores = open("sqlite:", folder.path(), 1).unwrap();
+    let stores = open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
     assert_eq!(stores.models.list(&one).await.unwrap(), before);
     assert_eq!(before[0].versions, [added]);
     stores.probe.ping().await.unwrap();
@@ -61,7 +69,8 @@ async fn a_call_whose_caller_goes_away_is_done_all_the_same() {
         created_at: 1,
     };
     {
-        let mut call = std::pin::pin!(stores.tenants.create(&record));
+        let entry = suite::recorded();
+        let mut call = std::pin::pin!(stores.tenants.create(&record, &entry));
         // Polled once: the work is begun, and then nobody waits for it.
         std::future::poll_fn(|context| {
             let _ = call.as_mut().poll(context);

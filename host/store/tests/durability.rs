@@ -31,13 +31,16 @@ fn acknowledged_writes_survive_a_kill() {
     }
     let folder = tempfile::tempdir().unwrap();
     runtime().block_on(async {
-        let stores = open("sqlite:", folder.path(), 1).unwrap();
+        let stores = open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
         stores
             .tenants
-            .create(&TenantRecord {
-                id: suite::tenant(1),
-                created_at: 0,
-            })
+            .create(
+                &TenantRecord {
+                    id: suite::tenant(1),
+                    created_at: 0,
+                },
+                &suite::recorded(),
+            )
             .await
             .unwrap();
     });
@@ -63,7 +66,7 @@ fn write_until_killed(folder: &Path) {
             .unwrap()
     };
     runtime().block_on(async {
-        let stores = open("sqlite:", folder, 1).unwrap();
+        let stores = open("sqlite:", folder, 1, suite::audit_key()).unwrap();
         stores.sweep_blobs().await.unwrap();
         let tenant = suite::tenant(1);
         let model = stores.models.get(&tenant, &suite::model(1)).await.unwrap();
@@ -74,7 +77,11 @@ fn write_until_killed(folder: &Path) {
             let version = version(n);
             stores.blobs.put(&blob(n), content(n)).await.unwrap();
             say("blob", n);
-            stores.models.add_version(&tenant, &version).await.unwrap();
+            stores
+                .models
+                .add_version(&tenant, &version, &suite::recorded())
+                .await
+                .unwrap();
             say("version", n);
             let traffic = suite::change_to(Traffic {
                 active: Some(version.version),
@@ -82,15 +89,24 @@ fn write_until_killed(folder: &Path) {
             });
             stores
                 .models
-                .set_traffic(&tenant, &version.model, &traffic)
+                .set_traffic(&tenant, &version.model, &traffic, suite::recorded_of())
                 .await
                 .unwrap();
             say("traffic", n);
-            stores.keys.create(&key(n)).await.unwrap();
+            stores
+                .keys
+                .create(&key(n), &suite::recorded())
+                .await
+                .unwrap();
             say("key", n);
             stores
                 .keys
-                .end(Some(&tenant), &key(n).record.id, KeyEnd::Revoked(9))
+                .end(
+                    Some(&tenant),
+                    &key(n).record.id,
+                    KeyEnd::Revoked(9),
+                    suite::recorded_of(),
+                )
                 .await
                 .unwrap();
             say("ended", n);
@@ -133,7 +149,7 @@ fn kill_after(lines: usize, folder: &Path) -> Vec<(String, u32)> {
 /// Opens the folder and finds everything; how many versions there are.
 async fn check(folder: &Path, acknowledged: &[(String, u32)]) -> usize {
     // Opening reads the whole database for damage.
-    let stores = open("sqlite:", folder, 1).unwrap();
+    let stores = open("sqlite:", folder, 1, suite::audit_key()).unwrap();
     let tenant = suite::tenant(1);
     let model = stores
         .models

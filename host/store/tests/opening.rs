@@ -14,7 +14,7 @@ use foretell_store::{StoreError, TenantRecord, open, suite};
 /// The message of the refusal, after a look at its variant.
 macro_rules! refusal {
     ($url:expr, $folder:expr, $variant:ident) => {
-        match open($url, $folder, 1) {
+        match open($url, $folder, 1, suite::audit_key()) {
             Err(StoreError::$variant(message)) => message,
             Err(other) => panic!("expected {}, found {other:?}", stringify!($variant)),
             Ok(_) => panic!("expected {}, and it was opened", stringify!($variant)),
@@ -60,7 +60,7 @@ fn a_url_that_is_not_known_is_refused_with_the_ones_that_are() {
 fn a_fresh_folder_gets_files_for_its_owner_alone() {
     let folder = folder();
     let data = folder.path().join("new/data");
-    open("sqlite:", &data, 2).unwrap();
+    open("sqlite:", &data, 2, suite::audit_key()).unwrap();
     let mode = |path: &str| fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("foretell.db"), 0o600);
     assert_eq!(mode("blobs"), 0o700);
@@ -70,7 +70,7 @@ fn a_fresh_folder_gets_files_for_its_owner_alone() {
 async fn a_database_may_lie_elsewhere() {
     let (folder, elsewhere) = (folder(), folder());
     let url = format!("sqlite://{}", elsewhere.path().join("my.db").display());
-    open(&url, folder.path(), 1)
+    open(&url, folder.path(), 1, suite::audit_key())
         .unwrap()
         .probe
         .ping()
@@ -83,14 +83,14 @@ async fn a_database_may_lie_elsewhere() {
 #[test]
 fn memory_touches_no_disk() {
     let folder = folder();
-    open("memory:", folder.path(), 1).unwrap();
+    open("memory:", folder.path(), 1, suite::audit_key()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn the_schema_of_a_newer_program_is_refused_with_both_versions() {
     let folder = folder();
-    open("sqlite:", folder.path(), 1).unwrap();
+    open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
     let db = rusqlite(folder.path());
     db.execute_batch(
         "INSERT INTO refinery_schema_history SELECT 900, 'later', applied_on, checksum FROM refinery_schema_history
@@ -100,14 +100,14 @@ fn the_schema_of_a_newer_program_is_refused_with_both_versions() {
     drop(db);
     let message = refusal!("sqlite:", folder.path(), Unsupported);
     assert!(message.contains("schema version 900"), "{message}");
-    assert!(message.contains("versions up to 3"), "{message}");
+    assert!(message.contains("versions up to 4"), "{message}");
     assert!(message.contains("foretell.db"), "{message}");
 }
 
 #[test]
 fn another_history_of_the_schema_is_refused() {
     let folder = folder();
-    open("sqlite:", folder.path(), 1).unwrap();
+    open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
     rusqlite(folder.path())
         .execute_batch("UPDATE refinery_schema_history SET checksum = '1'")
         .unwrap();
@@ -135,20 +135,23 @@ fn another_programs_database_is_left_alone() {
 #[tokio::test]
 async fn damage_is_found_at_the_start_and_the_way_back_is_shown() {
     let folder = folder();
-    let stores = open("sqlite:", folder.path(), 1).unwrap();
+    let stores = open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
     let one = suite::tenant(1);
     stores
         .tenants
-        .create(&TenantRecord {
-            id: one.clone(),
-            created_at: 1,
-        })
+        .create(
+            &TenantRecord {
+                id: one.clone(),
+                created_at: 1,
+            },
+            &suite::recorded(),
+        )
         .await
         .unwrap();
     for n in 1..=100 {
         stores
             .models
-            .add_version(&one, &suite::version(1, n, n))
+            .add_version(&one, &suite::version(1, n, n), &suite::recorded())
             .await
             .unwrap();
     }
@@ -177,7 +180,7 @@ async fn damage_is_found_at_the_start_and_the_way_back_is_shown() {
     );
 
     fs::write(&path, sound).unwrap();
-    let stores = open("sqlite:", folder.path(), 1).unwrap();
+    let stores = open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap();
     assert_eq!(
         stores.models.list(&one).await.unwrap()[0].versions.len(),
         100

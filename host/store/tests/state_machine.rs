@@ -99,11 +99,15 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
                 id: suite::tenant(tenant),
                 created_at: now,
             };
-            stores.tenants.create(&record).await.map(|()| String::new())
+            stores
+                .tenants
+                .create(&record, &suite::recorded())
+                .await
+                .map(|()| String::new())
         }
         Call::DeleteTenant { tenant } => stores
             .tenants
-            .delete(&suite::tenant(tenant), now)
+            .delete(&suite::tenant(tenant), now, &suite::recorded())
             .await
             .map(|()| String::new()),
         Call::AddVersion {
@@ -115,7 +119,7 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             let new = suite::version(model, version, content);
             stores
                 .models
-                .add_version(&suite::tenant(tenant), &new)
+                .add_version(&suite::tenant(tenant), &new, &suite::recorded())
                 .await
                 .map(|new| new.to_string())
         }
@@ -140,7 +144,12 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             };
             let before = stores
                 .models
-                .set_traffic(&suite::tenant(tenant), &suite::model(model), &change)
+                .set_traffic(
+                    &suite::tenant(tenant),
+                    &suite::model(model),
+                    &change,
+                    suite::recorded_of(),
+                )
                 .await;
             before.map(|before| format!("{before:?}"))
         }
@@ -150,7 +159,10 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             unloaded,
         } => {
             let (tenant, model) = (suite::tenant(tenant), suite::model(model));
-            let before = stores.models.set_unloaded(&tenant, &model, unloaded).await;
+            let before = stores
+                .models
+                .set_unloaded(&tenant, &model, unloaded, &suite::recorded())
+                .await;
             before.map(|before| before.to_string())
         }
         Call::DeleteVersion {
@@ -165,7 +177,7 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             );
             let deleted = stores
                 .models
-                .delete_version(&tenant, &model, &version, now)
+                .delete_version(&tenant, &model, &version, now, &suite::recorded())
                 .await;
             deleted.map(|deleted| format!("{deleted:?}"))
         }
@@ -181,17 +193,25 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
             };
             stores
                 .keys
-                .create(&NewKey {
-                    record,
-                    hash: [hash; 32],
-                })
+                .create(
+                    &NewKey {
+                        record,
+                        hash: [hash; 32],
+                    },
+                    &suite::recorded(),
+                )
                 .await
                 .map(|()| String::new())
         }
         Call::EndKey { tenant, key, end } => {
             let ended = stores
                 .keys
-                .end(tenant.map(suite::tenant).as_ref(), &key_id(key), end)
+                .end(
+                    tenant.map(suite::tenant).as_ref(),
+                    &key_id(key),
+                    end,
+                    suite::recorded_of(),
+                )
                 .await;
             ended.map(|ended| format!("{ended:?}"))
         }
@@ -236,7 +256,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (sqlite, memory) = (open("sqlite:", folder.path(), 1).unwrap(), memory::stores());
+            let (sqlite, memory) = (open("sqlite:", folder.path(), 1, suite::audit_key()).unwrap(), memory::stores());
             for (now, call) in (0..).zip(&calls) {
                 let (found, expected) = (answer(&sqlite, call, now).await, answer(&memory, call, now).await);
                 prop_assert_eq!(found, expected, "call {}: {:?}", now, call);

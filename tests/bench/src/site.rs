@@ -154,6 +154,8 @@ fn start(bench: &Bench, mut command: Command, environment: &[(&str, &str)]) -> R
         .env("FORETELL_ADMIN_KEY", OPERATOR_KEY)
         // An answer from memory measures the memory; the one row that does says so.
         .env("CACHE_ENABLED", "false")
+        // A limit of requests would end the measurement.
+        .env("RATE_LIMIT_ENABLED", "false")
         .envs(environment.iter().copied());
     let log = format!("server-{}.log", LOGS.fetch_add(1, Ordering::Relaxed));
     Server::start(command, &bench.logs()?.join(log))

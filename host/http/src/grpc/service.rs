@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +31,7 @@ use super::route::{Method, NAME, Route};
 use super::status::status;
 use super::unary::{Message, Unary, lost};
 use super::{look, repository};
+use crate::address::Proxies;
 use crate::extract::{self, X_REQUEST_ID};
 use crate::front::{caught, panicked};
 use crate::reply::{Failure, describe};
@@ -58,6 +59,7 @@ pub(crate) struct Service {
     reflection: Other,
     older_reflection: Other,
     max_json_bytes: u64,
+    proxies: Proxies,
     shedding: Arc<Shedding>,
 }
 
@@ -90,6 +92,7 @@ impl Service {
                     .max_decoding_message_size(MAX_PUBLIC_BYTES),
             ),
             max_json_bytes: config.max_json_bytes,
+            proxies: Proxies::new(&config.trusted_proxies),
             shedding: Arc::new(Shedding::new()),
         };
         Ok((service, reporter))
@@ -103,6 +106,8 @@ impl Service {
             credentials: extract::credentials(request.headers()),
             prefix: tenant(request.headers()),
             cache: extract::cache_use(request.headers()),
+            address: self.proxies.origin(request.extensions(), request.headers()),
+            rate: OnceLock::new(),
             request_id: request_id.clone(),
         };
         let route = Route::of(request.uri().path());

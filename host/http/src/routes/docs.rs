@@ -81,7 +81,7 @@ fn text(body: &'static str, media_type: &'static str) -> Response {
 
 async fn model_document(app: App, request: Request, model: Segment) -> Handled {
     get_only(&request)?;
-    request.head.only_query("version")?;
+    request.head.only_query(&["version"])?;
     let (call, named) = (request.head.call.clone(), request.head.query("version"));
     let version = match &named {
         Some(version) => version.clone(),

@@ -42,6 +42,18 @@ enum Protocol {
     GenerateStream,
 }
 
+/// Whether a route, by its template, predicts.
+pub(crate) fn is_one(template: &str) -> bool {
+    let verbs = [
+        ":predict",
+        "/infer",
+        "/infer_stream",
+        "/generate",
+        "/generate_stream",
+    ];
+    template.starts_with("/api/predict/") || verbs.iter().any(|verb| template.ends_with(verb))
+}
+
 impl Protocol {
     /// What stands at the end of a path of the Open Inference Protocol.
     fn of_verb(verb: &str) -> Option<Self> {
@@ -115,7 +127,7 @@ impl Asked {
         let in_query;
         let version = match self.protocol {
             Protocol::Records => {
-                head.only_query("version")?;
+                head.only_query(&["version"])?;
                 in_query = head.query("version");
                 in_query.as_deref()
             }

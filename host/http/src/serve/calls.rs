@@ -22,7 +22,7 @@ use tonic_health::server::HealthReporter;
 use super::connection::{LINGER, linger};
 use super::unread::{Pieces, Unread};
 use super::{Speaks, is_set};
-use crate::{App, HttpConfig, grpc};
+use crate::{App, HttpConfig, Peer, grpc};
 
 /// What every connection of HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -92,7 +92,8 @@ impl Speaks for Calls {
         }
         let under_way = watch::Sender::new(0_usize);
         let unread = Arc::new(Unread::default());
-        let service = service_fn(|request: http::Request<Incoming>| {
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
             self.calls.fetch_add(1, Ordering::Relaxed);
             // A stream may stay open for ever: nobody waits for its end when the server stops.
             let is_stream = grpc::is_stream(request.uri().path());

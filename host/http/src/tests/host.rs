@@ -9,7 +9,8 @@ use foretell_predict::health::{Database, Health};
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::ManagerParts;
 use foretell_predict::{
-    AnswerCache, CacheLimits, Clock, Identity, Limits, Manager, Predictor, Registry,
+    AnswerCache, Books, CacheLimits, Clock, Evidence, Governance, Identity, Limits, Manager,
+    Predictor, Records, Registry,
 };
 use foretell_types::compile::{
     CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
@@ -72,6 +73,14 @@ impl Host {
     }
 
     pub(super) async fn with(config: HttpConfig, limits: Limits) -> Self {
+        Self::governed(config, limits, Governance::unlimited()).await
+    }
+
+    pub(super) async fn governed(
+        config: HttpConfig,
+        limits: Limits,
+        governance: Governance,
+    ) -> Self {
         let stores = foretell_store::memory::stores();
         let uploads = tempfile::tempdir().unwrap();
         let clock = Clock::from_fn(|| 1_795_559_696_123);
@@ -83,7 +92,21 @@ impl Host {
             Pepper::new(&[7; 32]),
             clock.clone(),
         ));
-        let cache = Some(Arc::new(AnswerCache::new(&CacheLimits::default(), clock)));
+        let cache = AnswerCache::new(&CacheLimits::default(), clock.clone());
+        let cache = Some(Arc::new(cache));
+        let evidence = Arc::new(Evidence::new(
+            stores.ledger.clone(),
+            stores.audit.clone(),
+            Records::default(),
+            clock.clone(),
+        ));
+        let books = Arc::new(Books::new(
+            stores.ledger.clone(),
+            stores.limits.clone(),
+            evidence.clone(),
+            governance,
+            clock,
+        ));
         let gate = Arc::new(Gate::default());
         let runner: Arc<dyn Runner> = Arc::new(Functions { gate: gate.clone() });
         let manager = Manager::new(ManagerParts {
@@ -92,6 +115,10 @@ impl Host {
             tenants: stores.tenants,
             keys: stores.keys,
             models: stores.models,
+            audit: stores.audit,
+            ledger: stores.ledger,
+            limit_store: stores.limits,
+            evidence,
             blobs: stores.blobs,
             cache: cache.clone(),
             compiler: Arc::new(Believer),
@@ -101,7 +128,9 @@ impl Host {
         });
         manager.ensure_operator_key(Some(OPERATOR)).await.unwrap();
         let app = App {
-            predictor: Arc::new(Predictor::new(identity, registry, runner, cache, &limits)),
+            predictor: Arc::new(Predictor::new(
+                identity, registry, runner, cache, books, &limits,
+            )),
             manager: Arc::new(manager),
             health: Arc::new(Health::new(vec![Box::new(Database(stores.probe))])),
         };

@@ -1,5 +1,6 @@
 //! The prediction cache: purged, by its owner or because what it answers for is gone.
 
+use foretell_store::Act;
 use foretell_types::{TenantId, VersionDigest};
 
 use super::Manager;
@@ -14,6 +15,8 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity).
     pub async fn purge_cache(&self, call: &Call) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
+        self.record(self.act(call, &caller, Act::CachePurge, ""))
+            .await?;
         let removed = self.forget_answers_of(&caller.tenant.id);
         tracing::info!(tenant = %caller.tenant.id, removed, request_id = %call.request_id, "cache purged");
         Ok(removed)
@@ -27,6 +30,8 @@ impl Manager {
     pub async fn purge_cache_of(&self, call: &Call, model: &str) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let record = self.model_of(&caller.tenant.id, model).await?;
+        self.record(self.act(call, &caller, Act::CachePurge, record.name.as_str()))
+            .await?;
         let versions: Vec<_> = record
             .versions
             .iter()

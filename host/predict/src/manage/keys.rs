@@ -1,13 +1,16 @@
 //! API keys: made, listed, rotated, revoked; and the operator's own key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_store::port::UnixMs;
 use foretell_store::port::keys::KeyEnd;
-use foretell_store::{KeyRecord, NewKey};
+use foretell_store::{Act, EntryOf, KeyRecord, NewKey};
 use foretell_types::{KeyId, Scope, Scopes};
+use serde_json::json;
 
 use super::Manager;
+use super::acts::{self, Detailed};
 use crate::key::{self, Secret};
 use crate::stage::identify::Caller;
 use crate::text::shown;
@@ -83,7 +86,13 @@ impl Manager {
         }
         let now = self.parts.identity.now();
         let issued = self
-            .issue(&caller, label, scopes, now + i64::from(days) * MS_PER_DAY)
+            .issue(
+                call,
+                &caller,
+                label,
+                scopes,
+                now + i64::from(days) * MS_PER_DAY,
+            )
             .await?;
         tracing::info!(tenant = %caller.tenant.id, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
         Ok(issued)
@@ -104,7 +113,10 @@ impl Manager {
     /// `NotFound` if the tenant has no such key.
     pub async fn revoke_key(&self, call: &Call, id: &str) -> Result<KeyRecord, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
-        let record = self.end_key(&caller, id, KeyEnd::Revoked).await?;
+        let act = Act::KeyRevoke;
+        let record = self
+            .end_key(call, &caller, id, act, KeyEnd::Revoked)
+            .await?;
         tracing::info!(tenant = %caller.tenant.id, key = %record.id, request_id = %call.request_id, "key revoked");
         Ok(record)
     }
@@ -144,10 +156,10 @@ impl Manager {
         );
         // The successor first: should the second step fail, there are two good keys and not none.
         let issued = self
-            .issue(&caller, old.label, old.scopes, now + life)
+            .issue(call, &caller, old.label, old.scopes, now + life)
             .await?;
         let overlap_ms = UnixMs::try_from(overlap.as_millis()).unwrap_or(UnixMs::MAX);
-        self.end_key(&caller, id.as_str(), |now| {
+        self.end_key(call, &caller, id.as_str(), Act::KeyExpire, |now| {
             KeyEnd::Expires(now.saturating_add(overlap_ms))
         })
         .await?;
@@ -201,9 +213,12 @@ impl Manager {
             .iter()
             .filter(|record| good(record) && keep.as_ref() != Some(&record.id))
         {
+            let id = other.id.as_str().to_owned();
+            let entry = acts::by_server(now, None, Act::KeyRevoke, id);
+            let entry: EntryOf<_> = Arc::new(move |_| entry.clone());
             self.parts
                 .keys
-                .end(None, &other.id, KeyEnd::Revoked(now))
+                .end(None, &other.id, KeyEnd::Revoked(now), entry)
                 .await?;
             self.parts.identity.key_changed(&other.id);
         }
@@ -228,18 +243,20 @@ impl Manager {
             expires_at: None,
             revoked_at: None,
         };
+        let id = record.id.as_str().to_owned();
+        let detail = json!({"after": acts::key(&record)});
+        let entry = acts::by_server(now, None, Act::KeyCreate, id).with(&detail);
+        let hash = self.parts.identity.hash(text);
         Ok(self
             .parts
             .keys
-            .create(&NewKey {
-                record,
-                hash: self.parts.identity.hash(text),
-            })
+            .create(&NewKey { record, hash }, &entry)
             .await?)
     }
 
     async fn issue(
         &self,
+        call: &Call,
         caller: &Caller,
         label: String,
         scopes: Scopes,
@@ -255,29 +272,38 @@ impl Manager {
             expires_at: Some(expires_at),
             revoked_at: None,
         };
-        let hash = self.parts.identity.hash(secret.expose());
-        self.parts
-            .keys
-            .create(&NewKey {
-                record: record.clone(),
-                hash,
-            })
-            .await?;
+        let new = NewKey {
+            record: record.clone(),
+            hash: self.parts.identity.hash(secret.expose()),
+        };
+        let entry = self
+            .act(call, caller, Act::KeyCreate, record.id.as_str())
+            .with(&json!({"after": acts::key(&record)}));
+        self.parts.keys.create(&new, &entry).await?;
         Ok(Issued { record, secret })
     }
 
     async fn end_key(
         &self,
+        call: &Call,
         caller: &Caller,
         id: &str,
+        act: Act,
         end: impl FnOnce(UnixMs) -> KeyEnd,
     ) -> Result<KeyRecord, PredictError> {
         let id = parse_id(id)?;
         let end = end(self.parts.identity.now());
+        let entry = self.act(call, caller, act, id.as_str());
+        let entry: EntryOf<KeyRecord> = Arc::new(move |before| {
+            let mut after = before.clone();
+            end.apply(&mut after);
+            let detail = json!({"before": acts::key(before), "after": acts::key(&after)});
+            entry.clone().with(&detail)
+        });
         let record = self
             .parts
             .keys
-            .end(Some(&caller.tenant.id), &id, end)
+            .end(Some(&caller.tenant.id), &id, end, entry)
             .await?;
         self.parts.identity.key_changed(&id);
         Ok(record)
@@ -321,11 +347,11 @@ fn grantable(caller: &Caller, scopes: Scopes) -> Result<(), PredictError> {
     Ok(())
 }
 
-fn parse_id(id: &str) -> Result<KeyId, PredictError> {
+pub(super) fn parse_id(id: &str) -> Result<KeyId, PredictError> {
     KeyId::parse(id).map_err(|error| PredictError::NotFound(error.to_string()))
 }
 
-fn unknown(id: &KeyId) -> PredictError {
+pub(super) fn unknown(id: &KeyId) -> PredictError {
     PredictError::NotFound(format!("there is no key `{id}`"))
 }
 

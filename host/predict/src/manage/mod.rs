@@ -2,9 +2,12 @@
 //!
 //! Each use case is one method of [`Manager`], in the file of its noun, and begins with who asks.
 
+pub(crate) mod acts;
+mod audit;
 mod cache;
 mod digest;
 mod keys;
+mod limits;
 mod models;
 mod repository;
 mod settings;
@@ -17,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use foretell_store::{Keys, Models, Tenants};
+use foretell_store::{Audit, Keys, Ledger, LimitStore, Models, Tenants};
 use foretell_types::TenantId;
 use foretell_types::blob::Blobs;
 use foretell_types::compile::Compiler;
@@ -25,10 +28,14 @@ use foretell_types::run::Runner;
 use tokio::sync::Mutex;
 
 // What the use cases answer with, so that a transport needs no store.
+pub use audit::{Checked, MAX_AUDIT_ROWS};
 pub use foretell_store::{
-    Canary, Guard, KeyRecord, ModelRecord, TenantRecord, Traffic, TrafficChange, VersionRecord,
+    Account, Act, AuditQuery, AuditRecord, Broken, Canary, Day, Fault, Guard, KeyRecord,
+    MicroCredits, ModelRecord, Page, Price, Quotas, TenantLimits, TenantRecord, Traffic,
+    TrafficChange, UsageCursor, UsageQuery, UsageRow, Used, Verdict, VersionRecord, day_of,
 };
 pub use keys::{Issued, NewKeyRequest, OperatorKey};
+pub use limits::{MAX_USAGE_ROWS, Standing};
 pub use models::Published;
 pub use statistics::VersionCounts;
 pub use traffic::{
@@ -37,8 +44,8 @@ pub use traffic::{
 pub use upload::{Part, UnnamedUpload, Upload};
 
 use crate::stage::admit::Gate;
-use crate::tenant::Act;
-use crate::{AnswerCache, Call, Identity, Limits, PredictError, Principal, Registry};
+use crate::tenant::Activity;
+use crate::{AnswerCache, Call, Evidence, Identity, Limits, PredictError, Principal, Registry};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
 pub struct Manager {
@@ -62,6 +69,14 @@ pub struct ManagerParts {
     pub keys: Arc<dyn Keys>,
     /// Models and versions.
     pub models: Arc<dyn Models>,
+    /// What was done, by whom.
+    pub audit: Arc<dyn Audit>,
+    /// What was used, and credits.
+    pub ledger: Arc<dyn Ledger>,
+    /// What tenants and keys may use.
+    pub limit_store: Arc<dyn LimitStore>,
+    /// The predictor's records.
+    pub evidence: Arc<Evidence>,
     /// Uploads, snapshots and code.
     pub blobs: Arc<dyn Blobs>,
     /// Makes uploads runnable.
@@ -81,7 +96,7 @@ impl Manager {
     pub fn new(parts: ManagerParts) -> Self {
         Self {
             uploads: Gate::new(
-                Act::Upload,
+                Activity::Upload,
                 parts.limits.max_uploads,
                 parts.limits.max_uploads_per_tenant,
             ),
@@ -94,7 +109,7 @@ impl Manager {
     ///
     /// # Errors
     /// `Unauthenticated`, with the reason.
-    pub async fn caller_of(&self, call: &Call) -> Result<Principal, PredictError> {
+    pub async fn caller_of(&self, call: &Call) -> Result<Arc<Principal>, PredictError> {
         self.parts.identity.principal(&call.credentials).await
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
-use foretell_store::{ModelRecord, NewVersion, VersionRecord};
+use foretell_store::{Act, Entry, ModelRecord, NewVersion, VersionRecord};
 use foretell_types::blob::{BlobId, BlobKind};
 use foretell_types::{
     Digest, ModelName, ModelVersion, PluginDigest, Scope, TenantId, VersionDigest, compile,
 };
+use serde_json::json;
 
+use super::acts::Detailed;
 use super::upload::{PartLimits, Spooled, UnnamedUpload};
 use super::{Manager, Upload, digest, settings};
 use crate::stage::admit::Admitted;
@@ -26,6 +28,14 @@ pub struct Published {
     pub record: VersionRecord,
     /// Whether calls that name no version go to it.
     pub active: bool,
+}
+
+/// What a version refers to.
+struct Content {
+    plugin: Spooled,
+    artifact: Option<Spooled>,
+    snapshot: Vec<u8>,
+    code: Vec<u8>,
 }
 
 impl Manager {
@@ -49,7 +59,7 @@ impl Manager {
     /// As for [`Manager::begin_upload`].
     pub async fn begin_unnamed_upload(&self, call: &Call) -> Result<UnnamedUpload, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let Admitted { caller, permit } = self.uploads.admit(caller)?;
+        let Admitted { caller, permit } = self.uploads.admit(caller, None)?;
         Ok(UnnamedUpload {
             caller,
             permit,
@@ -129,16 +139,28 @@ impl Manager {
             created_at: self.parts.identity.now(),
         };
 
+        let object = format!("{}/{}", record.model, record.version);
+        let detail = json!({
+            "digest": record.digest.to_string(),
+            "plugin": record.plugin.to_string(),
+            "bytes": record.bytes,
+        });
+        let entry = self
+            .act(call, &caller, Act::VersionCreate, object)
+            .with(&detail);
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
         let stored = self
             .store(
                 &tenant,
                 &record,
-                plugin,
-                artifact,
-                prepared.snapshot,
-                prepared.code,
+                Content {
+                    plugin,
+                    artifact,
+                    snapshot: prepared.snapshot,
+                    code: prepared.code,
+                },
+                &entry,
             )
             .await;
         if stored.is_err() {
@@ -196,11 +218,15 @@ impl Manager {
         &self,
         tenant: &TenantId,
         record: &NewVersion,
-        plugin: Spooled,
-        artifact: Option<Spooled>,
-        snapshot: Vec<u8>,
-        code: Vec<u8>,
+        content: Content,
+        entry: &Entry,
     ) -> Result<bool, PredictError> {
+        let Content {
+            plugin,
+            artifact,
+            snapshot,
+            code,
+        } = content;
         let blobs = &self.parts.blobs;
         let id = |kind, digest| BlobId {
             tenant: tenant.clone(),
@@ -223,7 +249,7 @@ impl Manager {
             .await?;
         // What was loaded from content that was lost or damaged must not outlive its replacement.
         self.parts.runner.forget(tenant, &record.digest);
-        Ok(self.parts.models.add_version(tenant, record).await?)
+        Ok(self.parts.models.add_version(tenant, record, entry).await?)
     }
 
     /// Whether everything that a version refers to is there.
@@ -320,11 +346,12 @@ impl Manager {
         };
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
-        let now = self.parts.identity.now();
+        let object = format!("{}/{name}", wanted.model);
+        let entry = self.act(call, &caller, Act::VersionDelete, object);
         let deleted = self
             .parts
             .models
-            .delete_version(&tenant, &wanted.model, &name, now)
+            .delete_version(&tenant, &wanted.model, &name, entry.at, &entry)
             .await?;
         self.parts
             .registry

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use foretell_store::{ModelRecord, StoreError};
-use foretell_types::TenantId;
+use foretell_store::{Act, ModelRecord, StoreError};
 
 use super::Manager;
 use super::models::{WRITE, unknown_model};
+use crate::stage::identify::Caller;
 use crate::{Call, PredictError};
 
 impl Manager {
@@ -16,8 +16,9 @@ impl Manager {
     /// # Errors
     /// `NotFound` if the tenant has no such model.
     pub async fn unload(&self, call: &Call, model: &str) -> Result<(), PredictError> {
-        let (tenant, record) = self.writable(call, model).await?;
-        self.set_unloaded(call, &tenant, &record, true).await?;
+        let (caller, record) = self.writable(call, model).await?;
+        let tenant = caller.tenant.id.clone();
+        self.set_unloaded(call, &caller, &record, true).await?;
         // Code is kept by its content: what another model has in service stays.
         let models = self.parts.models.list(&tenant).await?;
         let in_service: HashSet<_> = models
@@ -39,10 +40,11 @@ impl Manager {
     /// # Errors
     /// `NotFound` if the tenant has no such model; `Load` if the version cannot be made ready: the model is then as it was.
     pub async fn load(&self, call: &Call, model: &str) -> Result<(), PredictError> {
-        let (tenant, record) = self.writable(call, model).await?;
+        let (caller, record) = self.writable(call, model).await?;
         let versions: Vec<_> = record.traffic.versions().collect();
-        self.make_ready(&tenant, &record, &versions).await?;
-        self.set_unloaded(call, &tenant, &record, false).await
+        self.make_ready(&caller.tenant.id, &record, &versions)
+            .await?;
+        self.set_unloaded(call, &caller, &record, false).await
     }
 
     /// A model of the caller's, who may change it.
@@ -50,22 +52,28 @@ impl Manager {
         &self,
         call: &Call,
         model: &str,
-    ) -> Result<(TenantId, ModelRecord), PredictError> {
+    ) -> Result<(Caller, ModelRecord), PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let tenant = caller.tenant.id.clone();
-        let record = self.model_of(&tenant, model).await?;
-        Ok((tenant, record))
+        let record = self.model_of(&caller.tenant.id, model).await?;
+        Ok((caller, record))
     }
 
     async fn set_unloaded(
         &self,
         call: &Call,
-        tenant: &TenantId,
+        caller: &Caller,
         record: &ModelRecord,
         unloaded: bool,
     ) -> Result<(), PredictError> {
         let (models, name) = (&self.parts.models, &record.name);
-        let set = models.set_unloaded(tenant, name, unloaded).await;
+        let tenant = &caller.tenant.id;
+        let act = if unloaded {
+            Act::ModelUnload
+        } else {
+            Act::ModelLoad
+        };
+        let entry = self.act(call, caller, act, name.as_str());
+        let set = models.set_unloaded(tenant, name, unloaded, &entry).await;
         let before = set.map_err(|error| match error {
             // Deleted since it was looked at.
             StoreError::NotFound(_) => unknown_model(name),

@@ -1,6 +1,6 @@
 //! Tenants: an operator's work.
 
-use foretell_store::TenantRecord;
+use foretell_store::{Act, TenantRecord};
 use foretell_types::TenantId;
 
 use super::Manager;
@@ -17,13 +17,15 @@ impl Manager {
         call: &Call,
         name: &str,
     ) -> Result<TenantRecord, PredictError> {
-        self.parts.identity.operator(call).await?;
+        let operator = self.parts.identity.operator(call).await?;
         let id = TenantId::parse(name).map_err(|error| PredictError::Invalid(error.to_string()))?;
         let record = TenantRecord {
             id,
             created_at: self.parts.identity.now(),
         };
-        self.parts.tenants.create(&record).await?;
+        let (tenant, name) = (Some(record.id.clone()), record.id.as_str());
+        let entry = self.act_on(call, &operator, tenant, Act::TenantCreate, name);
+        self.parts.tenants.create(&record, &entry).await?;
         tracing::info!(tenant = %record.id, request_id = %call.request_id, "tenant created");
         Ok(record)
     }
@@ -56,14 +58,13 @@ impl Manager {
     /// # Errors
     /// `NotFound` if there is none.
     pub async fn delete_tenant(&self, call: &Call, name: &str) -> Result<(), PredictError> {
-        self.parts.identity.operator(call).await?;
+        let operator = self.parts.identity.operator(call).await?;
         let id = parse(name)?;
         let lock = self.lock_of(&id);
         let _held = lock.lock().await;
-        self.parts
-            .tenants
-            .delete(&id, self.parts.identity.now())
-            .await?;
+        let tenant = Some(id.clone());
+        let entry = self.act_on(call, &operator, tenant, Act::TenantDelete, id.as_str());
+        self.parts.tenants.delete(&id, entry.at, &entry).await?;
         // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
         self.parts.identity.tenant_gone(&id);
         self.parts.registry.tenant_gone(&id);
@@ -74,10 +75,10 @@ impl Manager {
     }
 }
 
-fn parse(name: &str) -> Result<TenantId, PredictError> {
+pub(super) fn parse(name: &str) -> Result<TenantId, PredictError> {
     TenantId::parse(name).map_err(|_| unknown(name))
 }
 
-fn unknown(name: &str) -> PredictError {
+pub(super) fn unknown(name: &str) -> PredictError {
     PredictError::NotFound(format!("there is no tenant `{}`", shown(name)))
 }

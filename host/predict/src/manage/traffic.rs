@@ -1,13 +1,17 @@
 //! Where a model's calls go: set, promoted, rolled back, looked at. Each act is one change of the store, or none.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use foretell_store::{
-    Canary, Guard, HeaderRule, ModelRecord, NewTraffic, Traffic, TrafficChange, VersionRecord,
+    Act, Canary, EntryOf, Guard, HeaderRule, ModelRecord, NewTraffic, Traffic, TrafficChange,
+    VersionRecord,
 };
 use foretell_types::{KeyId, ModelVersion, TenantId};
+use serde_json::json;
 
 use super::Manager;
+use super::acts::{self, Detailed};
 use super::models::{WRITE, unknown_version};
 use crate::release::other_inputs;
 use crate::shadow::Comparison;
@@ -203,11 +207,25 @@ impl Manager {
             // What was decided by looking at the record is done to that record or not at all.
             expected: Some(request.revision.unwrap_or(record.revision)),
             at: self.parts.identity.now(),
-            by: Some(caller.principal.key.clone()),
+            by: caller.principal.key.clone(),
             reason,
         };
         let name = &record.name;
-        let before = self.parts.models.set_traffic(tenant, name, &change).await?;
+        let (entry, after) = (
+            self.act(call, &caller, Act::TrafficSet, name.as_str()),
+            acts::traffic(&change.traffic),
+        );
+        let reason = change.reason.clone();
+        let entry: EntryOf<Traffic> = Arc::new(move |before| {
+            let before = acts::traffic(before);
+            let detail = json!({"before": before, "after": after, "reason": reason});
+            entry.clone().with(&detail)
+        });
+        let before = self
+            .parts
+            .models
+            .set_traffic(tenant, name, &change, entry)
+            .await?;
         let version = |traffic: &Traffic| {
             let canary = traffic.canary.as_ref();
             canary.map(|canary| canary.version.clone())
@@ -216,7 +234,7 @@ impl Manager {
             self.parts.registry.end_trial(tenant, name);
         }
         self.parts.registry.changed(tenant, name);
-        tracing::info!(%tenant, model = %name, key = %caller.principal.key, before = outline(&before), after = outline(&change.traffic), reason = change.reason, request_id = %call.request_id, "traffic set");
+        tracing::info!(%tenant, model = %name, actor = %caller.principal.actor, before = outline(&before), after = outline(&change.traffic), reason = change.reason, request_id = %call.request_id, "traffic set");
         self.model_of(tenant, model).await
     }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::identify::Caller;
 use crate::PredictError;
-use crate::tenant::{Act, Tenant};
+use crate::tenant::{Activity, Tenant};
 
 /// When to try again: predictions are short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Counts what is under way of one act.
 pub(crate) struct Gate {
-    act: Act,
+    act: Activity,
     host: Arc<AtomicUsize>,
     max_concurrent: usize,
     max_per_tenant: usize,
@@ -42,7 +42,7 @@ struct Place(Count);
 #[derive(Debug)]
 enum Count {
     Host(Arc<AtomicUsize>),
-    Tenant(Arc<Tenant>, Act),
+    Tenant(Arc<Tenant>, Activity),
 }
 
 impl Count {
@@ -70,7 +70,7 @@ impl Drop for Place {
 }
 
 impl Gate {
-    pub(crate) fn new(act: Act, max_concurrent: usize, max_per_tenant: usize) -> Self {
+    pub(crate) fn new(act: Activity, max_concurrent: usize, max_per_tenant: usize) -> Self {
         Self {
             act,
             host: Arc::default(),
@@ -79,12 +79,17 @@ impl Gate {
         }
     }
 
-    /// Takes a place for the caller.
+    /// Takes a place for the caller, whose tenant may have so many; none = as many as any.
     ///
     /// # Errors
     /// As [`Gate::permit`].
-    pub(crate) fn admit(&self, caller: Caller) -> Result<Admitted, PredictError> {
-        let permit = self.permit(&caller.tenant)?;
+    pub(crate) fn admit(
+        &self,
+        caller: Caller,
+        max_per_tenant: Option<usize>,
+    ) -> Result<Admitted, PredictError> {
+        let limit = max_per_tenant.unwrap_or(self.max_per_tenant);
+        let permit = self.permit_within(&caller.tenant, limit)?;
         Ok(Admitted { caller, permit })
     }
 
@@ -93,15 +98,23 @@ impl Gate {
     /// # Errors
     /// `Overloaded` if the host has none left, `TenantBusy` if the tenant has as many under way as it may.
     pub(crate) fn permit(&self, tenant: &Arc<Tenant>) -> Result<Permit, PredictError> {
+        self.permit_within(tenant, self.max_per_tenant)
+    }
+
+    fn permit_within(
+        &self,
+        tenant: &Arc<Tenant>,
+        max_per_tenant: usize,
+    ) -> Result<Permit, PredictError> {
         let host = Count::Host(Arc::clone(&self.host));
         let host = Place::take(host, self.max_concurrent).ok_or(PredictError::Overloaded {
             what: "the server has as much under way as it may",
             retry_after: RETRY_AFTER,
         })?;
         let tenant = Count::Tenant(Arc::clone(tenant), self.act);
-        let tenant = Place::take(tenant, self.max_per_tenant).ok_or(PredictError::TenantBusy {
+        let tenant = Place::take(tenant, max_per_tenant).ok_or(PredictError::TenantBusy {
             what: self.act.plural(),
-            limit: self.max_per_tenant,
+            limit: max_per_tenant,
             retry_after: RETRY_AFTER,
         })?;
         Ok(Permit {
@@ -120,38 +133,42 @@ impl Gate {
 mod tests {
     use super::*;
     use crate::Principal;
-    use foretell_types::{KeyId, Scopes, TenantId};
+    use foretell_types::{Scopes, TenantId};
 
     fn caller(tenant: &Arc<Tenant>) -> Caller {
         Caller {
             tenant: Arc::clone(tenant),
-            principal: Principal {
-                key: KeyId::parse("key_0000000000000000").unwrap(),
+            principal: Arc::new(Principal {
+                actor: "somebody".into(),
+                key: None,
                 tenant: None,
                 scopes: Scopes::default(),
-            },
+            }),
         }
     }
 
     #[test]
     fn a_tenant_at_its_limit_is_refused_while_another_is_admitted() {
-        let gate = Gate::new(Act::Prediction, 3, 2);
+        let gate = Gate::new(Activity::Prediction, 3, 2);
         let [a, b, c] =
             ["a", "b", "c"].map(|id| Arc::new(Tenant::new(TenantId::parse(id).unwrap())));
-        let first = gate.admit(caller(&a)).unwrap();
-        let _second = gate.admit(caller(&a)).unwrap();
+        let first = gate.admit(caller(&a), None).unwrap();
+        let _second = gate.admit(caller(&a), None).unwrap();
         assert!(matches!(
-            gate.admit(caller(&a)),
+            gate.admit(caller(&a), None),
             Err(PredictError::TenantBusy { .. })
         ));
-        let _other = gate.admit(caller(&b)).unwrap();
+        let _other = gate.admit(caller(&b), None).unwrap();
         assert!(
-            matches!(gate.admit(caller(&c)), Err(PredictError::Overloaded { .. })),
+            matches!(
+                gate.admit(caller(&c), None),
+                Err(PredictError::Overloaded { .. })
+            ),
             "the host is full"
         );
         drop(first);
         assert!(
-            gate.admit(caller(&a)).is_ok(),
+            gate.admit(caller(&a), None).is_ok(),
             "a permit is given back on drop"
         );
     }

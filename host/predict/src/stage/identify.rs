@@ -30,8 +30,10 @@ const EXPIRED: &str = "the API key is expired";
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The key.
-    pub key: KeyId,
+    /// Its name in the audit log.
+    pub actor: Arc<str>,
+    /// Its API key; none = it shows something else.
+    pub key: Option<KeyId>,
     /// Its tenant; none = an operator.
     pub tenant: Option<TenantId>,
     /// What it may do.
@@ -51,23 +53,14 @@ pub(crate) struct Caller {
     /// The tenant whose things are read or changed.
     pub tenant: Arc<Tenant>,
     /// Who calls.
-    pub principal: Principal,
+    pub principal: Arc<Principal>,
 }
 
 /// A key that was shown before, and the tenant whose it is.
 struct Known {
     record: KeyRecord,
+    principal: Arc<Principal>,
     tenant: Option<Arc<Tenant>>,
-}
-
-impl Known {
-    fn principal(&self) -> Principal {
-        Principal {
-            key: self.record.id.clone(),
-            tenant: self.record.tenant.clone(),
-            scopes: self.record.scopes,
-        }
-    }
 }
 
 /// Tells who asks.
@@ -121,7 +114,7 @@ impl Identity {
             (Some(own), Some(prefix)) if own.id.as_str() == prefix => Arc::clone(own),
             (Some(_), Some(prefix)) => return Err(no_tenant(prefix)),
         };
-        let principal = known.principal();
+        let principal = Arc::clone(&known.principal);
         let allowed =
             principal.is_operator() || needed.iter().any(|scope| principal.scopes.contains(*scope));
         if allowed {
@@ -131,11 +124,31 @@ impl Identity {
         }
     }
 
+    /// Who looks at what tenants have done, holding any of `needed`, and whose that is: a tenant's own; for an operator, that of
+    /// the tenant in the prefix, or everybody's.
+    ///
+    /// # Errors
+    /// As for [`Identity::caller`], but `TenantRequired`.
+    pub(crate) async fn viewer(
+        &self,
+        call: &Call,
+        needed: &'static [Scope],
+    ) -> Result<(Arc<Principal>, Option<Arc<Tenant>>), PredictError> {
+        if call.prefix.is_none() {
+            let principal = self.principal(&call.credentials).await?;
+            if principal.is_operator() {
+                return Ok((principal, None));
+            }
+        }
+        let Caller { tenant, principal } = self.caller(call, needed).await?;
+        Ok((principal, Some(tenant)))
+    }
+
     /// The caller of an operator's route.
     ///
     /// # Errors
     /// `Unauthenticated`, `Forbidden`.
-    pub(crate) async fn operator(&self, call: &Call) -> Result<Principal, PredictError> {
+    pub(crate) async fn operator(&self, call: &Call) -> Result<Arc<Principal>, PredictError> {
         let principal = self.principal(&call.credentials).await?;
         if principal.is_operator() {
             Ok(principal)
@@ -150,8 +163,18 @@ impl Identity {
     ///
     /// # Errors
     /// `Unauthenticated`, with the reason.
-    pub async fn principal(&self, credentials: &Credentials) -> Result<Principal, PredictError> {
-        Ok(self.known(credentials).await?.principal())
+    pub async fn principal(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Arc<Principal>, PredictError> {
+        Ok(Arc::clone(&self.known(credentials).await?.principal))
+    }
+
+    /// Who shows these credentials, if that is known without a look at the store.
+    pub(crate) fn recognised(&self, credentials: &Credentials) -> Option<Arc<Principal>> {
+        let hash = self.pepper.hash(credentials.key()?);
+        let known = self.known.get(&hash)?;
+        Some(Arc::clone(&known.principal))
     }
 
     async fn known(&self, credentials: &Credentials) -> Result<Arc<Known>, PredictError> {
@@ -182,7 +205,17 @@ impl Identity {
         let found = self.keys.find(&hash).await?;
         let record = found.ok_or(PredictError::Unauthenticated(UNKNOWN))?;
         let tenant = record.tenant.as_ref().map(|id| self.registry.tenant(id));
-        let known = Arc::new(Known { record, tenant });
+        let principal = Arc::new(Principal {
+            actor: record.id.shared(),
+            key: Some(record.id.clone()),
+            tenant: record.tenant.clone(),
+            scopes: record.scopes,
+        });
+        let known = Arc::new(Known {
+            record,
+            principal,
+            tenant,
+        });
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
@@ -223,6 +256,20 @@ impl Identity {
 
     pub(crate) fn now(&self) -> UnixMs {
         self.clock.now()
+    }
+
+    /// What hashes of inputs are keyed with.
+    pub(crate) fn secret_of_inputs(&self) -> [u8; 32] {
+        self.pepper.derive("hashes of inputs")
+    }
+
+    /// Where a call comes from, as records show it: a keyed hash of its address, so that equal ones can be told, and
+    /// the address itself cannot.
+    pub(crate) fn origin(&self, call: &Call) -> Option<Arc<str>> {
+        let address = call.address?.to_canonical();
+        let hash = self.pepper.hash(&format!("address {address}"));
+        let short = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
+        Some(short.collect::<String>().into())
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod admit;
 pub(crate) mod check;
 pub(crate) mod identify;
 pub(crate) mod recall;
+pub(crate) mod reserve;
 pub(crate) mod resolve;
 pub(crate) mod run;
 pub(crate) mod settle;

@@ -38,30 +38,37 @@ pub(crate) struct Missed<'a> {
 /// Inputs, and the key under which their answer is or will be known; none where it is not to be kept.
 pub(crate) struct Question<'a> {
     inputs: Checked,
-    known: Option<Known<'a>>,
+    /// The cache that may know the answer, and since when it is asked.
+    known: Option<(&'a AnswerCache, Instant)>,
+    key: Key,
     wanted: CacheUse,
 }
 
-struct Known<'a> {
-    cache: &'a AnswerCache,
-    key: Key,
-    begun: Instant,
+impl Question<'_> {
+    /// A keyed hash of version and inputs: equal questions have equal ones, and nobody without the key can try which inputs
+    /// have it.
+    pub(crate) const fn digest(&self) -> Key {
+        self.key
+    }
+
+    /// How many rows are asked for.
+    pub(crate) fn rows(&self) -> u32 {
+        self.inputs.rows()
+    }
 }
 
-/// Makes the key. Without a cache, or for a version or a caller that wants none, nothing is hashed.
+/// Makes the key, which the record of the call shows, too.
 pub(crate) fn question<'a>(
     cache: Option<&'a AnswerCache>,
+    secret: &[u8; 32],
     wanted: CacheUse,
     target: &Target,
     inputs: Checked,
 ) -> Question<'a> {
     let cache = cache.filter(|_| wanted != CacheUse::Bypass && may_be_kept(target));
-    let known = cache.map(|cache| {
-        let begun = Instant::now();
-        let key = key_of(target, &inputs);
-        Known { cache, key, begun }
-    });
+    let known = cache.map(|cache| (cache, Instant::now()));
     Question {
+        key: key_of(secret, target, &inputs),
         inputs,
         known,
         wanted,
@@ -79,9 +86,10 @@ pub(crate) async fn recall(
     let Question {
         inputs,
         known,
+        key,
         wanted,
     } = question;
-    let Some(Known { cache, key, begun }) = known else {
+    let Some((cache, begun)) = known else {
         return Recalled::Miss(Missed {
             target,
             inputs,
@@ -107,6 +115,7 @@ pub(crate) async fn recall(
                         took: at.saturating_duration_since(begun),
                     },
                     at,
+                    credits: 0,
                 });
             }
             Found::Place(place) => (Cached::Miss, Some(place)),
@@ -129,10 +138,10 @@ fn may_be_kept(target: &Target) -> bool {
     target.signature.promises.deterministic && target.runtime.cache
 }
 
-/// BLAKE3 over everything that the answer depends on. Each part has its length before it, so that no two questions write
+/// Keyed BLAKE3 over everything that the answer depends on. Each part has its length before it, so that no two questions write
 /// the same bytes.
-fn key_of(target: &Target, inputs: &Checked) -> Key {
-    let mut hash = blake3::Hasher::new();
+fn key_of(secret: &[u8; 32], target: &Target, inputs: &Checked) -> Key {
+    let mut hash = blake3::Hasher::new_keyed(secret);
     part(&mut hash, target.tenant.as_str().as_bytes());
     part(&mut hash, target.model.as_str().as_bytes());
     part(&mut hash, target.digest.0.as_bytes());

@@ -55,7 +55,7 @@ pub(crate) async fn route(
     let state = state(registry, &caller.tenant, wanted).await?;
     if wanted.version.is_none()
         && let Some(release) = &state.release
-        && release.takes(&caller.principal.key, |name| payload.header(name))
+        && release.takes(caller.principal.key.as_ref(), |name| payload.header(name))
     {
         return Ok(Route {
             target: Arc::clone(&release.target),

@@ -146,6 +146,11 @@ async fn run_within(runner: &dyn Runner, call: RunCall, left: Duration) -> (RunO
 }
 
 impl<'a> Ran<'a> {
+    /// How long it was in the sandbox.
+    pub(crate) const fn compute(&self) -> Duration {
+        self.outcome.usage.compute
+    }
+
     /// The outputs that the plugin returned.
     ///
     /// # Errors

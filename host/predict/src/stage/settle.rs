@@ -1,7 +1,7 @@
 //! From what the plugin returned to an answer: its outputs are held against its own signature, and kept for the next who
 //! asks the same. A run that failed, or broke its promise, is never kept.
 //!
-//! Quota and credits will be trued up here; that comes with its feature.
+//! What was reserved for it is trued up by [`Open`](super::reserve::Open), which outlives the run.
 
 use std::time::Instant;
 
@@ -41,5 +41,6 @@ pub(crate) fn settle(ran: Ran<'_>) -> Result<Answer, PredictError> {
         usage,
         lookup,
         at: Instant::now(),
+        credits: 0,
     })
 }

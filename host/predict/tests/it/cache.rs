@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use foretell_predict::account::MICRO;
 use foretell_predict::{CacheLimits, CacheUse, Cached, Call, Limits};
 use foretell_types::ErrorKind;
 use foretell_types::run::{RunError, Usage};
@@ -75,7 +76,7 @@ async fn an_equal_question_is_answered_without_a_run() {
         (Cached::Hit, Usage::default())
     );
     assert_eq!(second.outputs[..], first.outputs[..]);
-    assert_eq!((second.rows, second.credits()), (1, 1));
+    assert_eq!((second.rows, second.credits), (1, MICRO));
     assert_eq!(cached(&house, &call(&key), "m", 5.0).await, Cached::Miss);
     assert_eq!(house.runs(), 2);
     assert_eq!(house.predictor.under_way(), 0);

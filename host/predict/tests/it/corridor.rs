@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foretell_predict::account::MICRO;
 use foretell_predict::{Call, Credentials, Inputs, Limits, ModelRef, Urgency};
 use foretell_types::ErrorKind;
 use foretell_types::record::Value;
@@ -235,8 +236,8 @@ async fn more_rows_than_the_version_takes_are_refused() {
             .predict(&call(&key), rows(2))
             .await
             .unwrap()
-            .credits(),
-        2
+            .credits,
+        2 * MICRO
     );
     let error = house
         .predictor

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
 use foretell_predict::{
-    Answer, AnswerCache, CacheLimits, CacheUse, Call, Clock, Credentials, Decoded, Identity,
-    Inputs, Limits, Manager, ModelRef, Payload, PredictError, Predictor, Registry, Target, Urgency,
+    Answer, AnswerCache, Books, CacheLimits, CacheUse, Call, Clock, Credentials, Decoded, Evidence,
+    Governance, Identity, Inputs, Limits, Manager, ModelRef, Payload, PredictError, Predictor,
+    Records, Registry, Target, Urgency,
 };
 use foretell_store::Stores;
 use foretell_types::compile::{
@@ -190,8 +191,18 @@ impl House {
     }
 
     pub(crate) async fn with_cache(limits: Limits, cache_limits: CacheLimits) -> Self {
+        let (governance, records) = (Governance::unlimited(), Records::default());
+        Self::governed(limits, cache_limits, governance, records).await
+    }
+
+    pub(crate) async fn governed(
+        limits: Limits,
+        cache_limits: CacheLimits,
+        governance: Governance,
+        records: Records,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let stores = foretell_store::open("memory:", dir.path(), 1).unwrap();
+        let stores = foretell_store::memory::stores();
         let now = Arc::new(AtomicI64::new(1_000 * DAY_MS));
         let clock = {
             let now = Arc::clone(&now);
@@ -205,7 +216,20 @@ impl House {
             Pepper::new(&[7; 32]),
             clock.clone(),
         ));
-        let cache = Some(Arc::new(AnswerCache::new(&cache_limits, clock)));
+        let cache = Some(Arc::new(AnswerCache::new(&cache_limits, clock.clone())));
+        let evidence = Arc::new(Evidence::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.audit),
+            records,
+            clock.clone(),
+        ));
+        let books = Arc::new(Books::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.limits),
+            Arc::clone(&evidence),
+            governance,
+            clock,
+        ));
         let runner = Arc::new(PlannedRunner::default());
         let compiler = Arc::new(PlannedCompiler::default());
         let manager = Manager::new(ManagerParts {
@@ -214,6 +238,10 @@ impl House {
             tenants: Arc::clone(&stores.tenants),
             keys: Arc::clone(&stores.keys),
             models: Arc::clone(&stores.models),
+            audit: Arc::clone(&stores.audit),
+            ledger: Arc::clone(&stores.ledger),
+            limit_store: Arc::clone(&stores.limits),
+            evidence: Arc::clone(&evidence),
             blobs: Arc::clone(&stores.blobs),
             cache: cache.clone(),
             compiler: Arc::clone(&compiler) as _,
@@ -226,6 +254,7 @@ impl House {
             registry,
             Arc::clone(&runner) as _,
             cache.clone(),
+            books,
             &limits,
         );
         assert!(matches!(
@@ -447,6 +476,8 @@ pub(crate) fn call(key: &str) -> Call {
         credentials: Credentials::new(Some(key.to_owned())),
         prefix: None,
         cache: CacheUse::Recall,
+        address: None,
+        rate: std::sync::OnceLock::new(),
     }
 }
 

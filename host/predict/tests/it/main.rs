@@ -4,6 +4,7 @@
 
 mod cache;
 mod corridor;
+mod governance;
 mod house;
 mod keys;
 mod models;

@@ -104,10 +104,16 @@ fn trap() -> RunError {
 async fn a_canary_answers_its_share_and_the_calls_of_its_header_and_keys() {
     let (house, key) = released().await;
     let other = house.key(&call_with_keys(&house).await, &["infer"]).await;
-    let own_id = house.manager.caller_of(&call(&other)).await.unwrap().key;
+    let own_id = house
+        .manager
+        .caller_of(&call(&other))
+        .await
+        .unwrap()
+        .key
+        .clone();
     let ruled = CanaryPlan {
         header: Some(("X-Group".into(), "beta".into())),
-        keys: vec![own_id.to_string()],
+        keys: vec![own_id.unwrap().to_string()],
         ..canary("2", 0.0)
     };
     house.set(&key, plan("1", Some(ruled), None)).await.unwrap();
@@ -453,10 +459,16 @@ async fn a_change_is_meant_for_a_revision_and_made_by_somebody() {
     };
     house.set(&key, first).await.unwrap();
     let report = house.report(&key).await;
-    let who = house.manager.caller_of(&call(&key)).await.unwrap().key;
+    let who = house
+        .manager
+        .caller_of(&call(&key))
+        .await
+        .unwrap()
+        .key
+        .clone();
     assert_eq!(
         (report.record.revision, report.changes[0].by.as_ref()),
-        (1, Some(&who))
+        (1, who.as_ref())
     );
     // The same again is no change.
     house.set(&key, plan("2", None, None)).await.unwrap();

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use foretell_types::{KeyId, TenantId};
 
 use super::MemoryStore;
-use crate::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
+use crate::{Entry, EntryOf, KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
 
 #[async_trait]
 impl Keys for MemoryStore {
-    async fn create(&self, key: &NewKey) -> Result<(), StoreError> {
+    async fn create(&self, key: &NewKey, entry: &Entry) -> Result<(), StoreError> {
         let mut state = self.state();
         if let Some(tenant) = &key.record.tenant
             && !state.tenants.contains_key(tenant)
@@ -23,6 +23,7 @@ impl Keys for MemoryStore {
             return Err(refusal::key_taken(&key.record.id));
         }
         state.keys.push(key.clone());
+        state.record(&self.audit_key, entry.clone());
         Ok(())
     }
 
@@ -49,13 +50,17 @@ impl Keys for MemoryStore {
         tenant: Option<&TenantId>,
         id: &KeyId,
         end: KeyEnd,
+        entry: EntryOf<KeyRecord>,
     ) -> Result<KeyRecord, StoreError> {
         let mut state = self.state();
         let mut records = state.keys.iter_mut().map(|key| &mut key.record);
         let record = records
             .find(|record| record.id == *id && record.tenant.as_ref() == tenant)
             .ok_or_else(|| refusal::no_key(id))?;
+        let before = record.clone();
         end.apply(record);
-        Ok(record.clone())
+        let after = record.clone();
+        state.record(&self.audit_key, entry(&before));
+        Ok(after)
     }
 }

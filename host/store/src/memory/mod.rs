@@ -2,8 +2,11 @@
 //!
 //! One lock around one state makes every call atomic; no call holds it across an await.
 
+mod audit;
 mod blobs;
 mod keys;
+mod ledger;
+mod limits;
 mod models;
 mod tenants;
 
@@ -11,30 +14,45 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use foretell_types::{ModelName, ModelVersion, TenantId};
+use foretell_types::{KeyId, ModelName, ModelVersion, TenantId};
 
 pub use blobs::MemoryBlobs;
 
 use crate::port::UnixMs;
-use crate::{ModelRecord, NewKey, Probe, StoreError, Stores, TrafficChange};
+use crate::{
+    Account, AuditKey, AuditRecord, ModelRecord, NewKey, Probe, Quotas, StoreError, Stores,
+    TenantLimits, TrafficChange, UsageCursor, Used,
+};
+
+/// New and empty stores, for tests: the audit log is sealed with a key that everybody knows.
+pub fn stores() -> Stores {
+    stores_with(AuditKey::new(&[0; 32]))
+}
 
 /// New and empty stores.
-pub fn stores() -> Stores {
-    let store = Arc::new(MemoryStore::default());
+pub fn stores_with(audit_key: AuditKey) -> Stores {
+    let store = Arc::new(MemoryStore {
+        audit_key,
+        state: Mutex::default(),
+    });
     let blobs = Arc::new(MemoryBlobs::default());
     Stores {
         tenants: Arc::clone(&store) as _,
         keys: Arc::clone(&store) as _,
         models: Arc::clone(&store) as _,
+        audit: Arc::clone(&store) as _,
+        ledger: Arc::clone(&store) as _,
+        limits: Arc::clone(&store) as _,
         probe: store,
         blobs: Arc::clone(&blobs) as _,
         housekeeping: blobs,
     }
 }
 
-/// Tenants, keys and models.
-#[derive(Debug, Default)]
+/// Tenants, keys, models, and what was done with them.
+#[derive(Debug)]
 pub struct MemoryStore {
+    audit_key: AuditKey,
     state: Mutex<State>,
 }
 
@@ -43,6 +61,11 @@ struct State {
     tenants: BTreeMap<TenantId, Tenant>,
     retired_tenants: HashSet<TenantId>,
     keys: Vec<NewKey>,
+    audit: Vec<AuditRecord>,
+    usage: BTreeMap<UsageCursor, Used>,
+    accounts: HashMap<TenantId, Account>,
+    tenant_limits: HashMap<TenantId, TenantLimits>,
+    key_limits: HashMap<KeyId, Quotas>,
 }
 
 #[derive(Debug)]

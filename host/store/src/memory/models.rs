@@ -7,13 +7,18 @@ use super::{MemoryStore, State};
 use crate::port::UnixMs;
 use crate::port::models::KEPT_CHANGES;
 use crate::{
-    ModelRecord, Models, NewTraffic, NewVersion, StoreError, Traffic, TrafficChange, VersionRecord,
-    refusal,
+    Entry, EntryOf, ModelRecord, Models, NewTraffic, NewVersion, StoreError, Traffic,
+    TrafficChange, VersionRecord, refusal,
 };
 
 #[async_trait]
 impl Models for MemoryStore {
-    async fn add_version(&self, tenant: &TenantId, new: &NewVersion) -> Result<bool, StoreError> {
+    async fn add_version(
+        &self,
+        tenant: &TenantId,
+        new: &NewVersion,
+        entry: &Entry,
+    ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let held = state
             .tenants
@@ -45,6 +50,7 @@ impl Models for MemoryStore {
         {
             None => {
                 model.versions.push(new.clone());
+                state.record(&self.audit_key, entry.clone());
                 Ok(true)
             }
             Some(version) if version.digest == new.digest => Ok(false),
@@ -78,6 +84,7 @@ impl Models for MemoryStore {
         tenant: &TenantId,
         model: &ModelName,
         change: &NewTraffic,
+        entry: EntryOf<Traffic>,
     ) -> Result<Traffic, StoreError> {
         let mut state = self.state();
         let missing = || refusal::no_model(model);
@@ -108,6 +115,7 @@ impl Models for MemoryStore {
             after: change.traffic.clone(),
         });
         changes.truncate(KEPT_CHANGES as usize);
+        state.record(&self.audit_key, entry(&before));
         Ok(before)
     }
 
@@ -127,10 +135,15 @@ impl Models for MemoryStore {
         tenant: &TenantId,
         model: &ModelName,
         unloaded: bool,
+        entry: &Entry,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let record = held(&mut state, tenant, model)?;
-        Ok(std::mem::replace(&mut record.unloaded, unloaded))
+        let before = std::mem::replace(&mut record.unloaded, unloaded);
+        if before != unloaded {
+            state.record(&self.audit_key, entry.clone());
+        }
+        Ok(before)
     }
 
     async fn delete_version(
@@ -139,6 +152,7 @@ impl Models for MemoryStore {
         model: &ModelName,
         version: &ModelVersion,
         _now: UnixMs,
+        entry: &Entry,
     ) -> Result<VersionRecord, StoreError> {
         let mut state = self.state();
         let missing = || refusal::no_version(model, version);
@@ -159,6 +173,7 @@ impl Models for MemoryStore {
         }
         held.retired_versions
             .insert((model.clone(), version.clone()));
+        state.record(&self.audit_key, entry.clone());
         Ok(deleted)
     }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use async_trait::async_trait;
 use foretell_types::TenantId;
 
-use super::{MemoryStore, Tenant};
+use super::{MemoryStore, State, Tenant};
 use crate::port::UnixMs;
-use crate::{StoreError, TenantRecord, Tenants, refusal};
+use crate::{Entry, StoreError, TenantRecord, Tenants, refusal};
 
 #[async_trait]
 impl Tenants for MemoryStore {
-    async fn create(&self, tenant: &TenantRecord) -> Result<(), StoreError> {
+    async fn create(&self, tenant: &TenantRecord, entry: &Entry) -> Result<(), StoreError> {
         let mut state = self.state();
         if state.retired_tenants.contains(&tenant.id) {
             return Err(refusal::tenant_retired(&tenant.id));
@@ -26,6 +26,7 @@ impl Tenants for MemoryStore {
             retired_versions: HashSet::new(),
         };
         state.tenants.insert(tenant.id.clone(), new);
+        state.record(&self.audit_key, entry.clone());
         Ok(())
     }
 
@@ -50,16 +51,25 @@ impl Tenants for MemoryStore {
             .collect())
     }
 
-    async fn delete(&self, id: &TenantId, _now: UnixMs) -> Result<(), StoreError> {
+    async fn delete(&self, id: &TenantId, _now: UnixMs, entry: &Entry) -> Result<(), StoreError> {
         let mut state = self.state();
         state
             .tenants
             .remove(id)
             .ok_or_else(|| refusal::no_tenant(id))?;
-        state
-            .keys
-            .retain(|key| key.record.tenant.as_ref() != Some(id));
+        let State {
+            keys, key_limits, ..
+        } = &mut *state;
+        keys.retain(|key| {
+            let stays = key.record.tenant.as_ref() != Some(id);
+            if !stays {
+                key_limits.remove(&key.record.id);
+            }
+            stays
+        });
+        state.tenant_limits.remove(id);
         state.retired_tenants.insert(id.clone());
+        state.record(&self.audit_key, entry.clone());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use foretell_types::{KeyId, Scopes, TenantId};
 
 use super::UnixMs;
+use super::audit::{Entry, EntryOf};
 use crate::StoreError;
 
 /// HMAC-SHA256 of a key under the server's pepper.
@@ -40,11 +41,11 @@ pub struct NewKey {
 /// The store of keys.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Adds a key.
+    /// Adds a key, and records it.
     ///
     /// # Errors
     /// `Conflict` if id or hash is taken, `NotFound` if its tenant does not exist.
-    async fn create(&self, key: &NewKey) -> Result<(), StoreError>;
+    async fn create(&self, key: &NewKey, entry: &Entry) -> Result<(), StoreError>;
 
     /// Finds a key by its hash, also a revoked or expired one; `None` if there is none. Keys of deleted tenants are
     /// gone.
@@ -55,7 +56,7 @@ pub trait Keys: Send + Sync {
     async fn list(&self, tenant: Option<&TenantId>) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Sets when a key stops to open anything: `revoked_at` now, or an earlier `expires_at` for a rotation. A key that
-    /// is revoked stays as it was.
+    /// is revoked stays as it was. It is recorded with what the key was before.
     ///
     /// # Errors
     /// `NotFound` if this tenant (or the operators) has no such key.
@@ -64,6 +65,7 @@ pub trait Keys: Send + Sync {
         tenant: Option<&TenantId>,
         id: &KeyId,
         end: KeyEnd,
+        entry: EntryOf<KeyRecord>,
     ) -> Result<KeyRecord, StoreError>;
 }
 
@@ -78,7 +80,7 @@ pub enum KeyEnd {
 
 impl KeyEnd {
     /// Writes the end into a record, by the rules of [`Keys::end`].
-    pub(crate) fn apply(self, record: &mut KeyRecord) {
+    pub fn apply(self, record: &mut KeyRecord) {
         if record.revoked_at.is_some() {
             return;
         }

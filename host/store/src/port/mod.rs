@@ -2,8 +2,11 @@
 //!
 //! A call whose future is dropped may still take effect: the work goes on where it was started, to its end.
 
+pub mod audit;
 pub mod housekeeping;
 pub mod keys;
+pub mod ledger;
+pub mod limits;
 pub mod models;
 pub mod probe;
 pub mod tenants;

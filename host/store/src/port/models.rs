@@ -8,6 +8,7 @@ use foretell_types::{
 };
 
 use super::UnixMs;
+use super::audit::{Entry, EntryOf};
 use super::traffic::{NewTraffic, Traffic, TrafficChange};
 use crate::StoreError;
 
@@ -89,7 +90,7 @@ pub struct ModelRecord {
 #[async_trait]
 pub trait Models: Send + Sync {
     /// Adds a version, and its model where that is new. The first version of a model becomes active. One transaction:
-    /// afterwards all of it is there, or nothing.
+    /// afterwards all of it is there and recorded, or nothing.
     ///
     /// # Errors
     /// `Conflict` if the name is taken by a version with another digest or by a deleted one; a version with the same
@@ -98,6 +99,7 @@ pub trait Models: Send + Sync {
         &self,
         tenant: &TenantId,
         version: &NewVersion,
+        entry: &Entry,
     ) -> Result<bool, StoreError>;
 
     /// Reads one model; `None` if the tenant has none of that name (or no version of it is left).
@@ -110,8 +112,8 @@ pub trait Models: Send + Sync {
     /// The tenant's models, sorted by name.
     async fn list(&self, tenant: &TenantId) -> Result<Vec<ModelRecord>, StoreError>;
 
-    /// Sets where calls go, and returns what was before. What is so already is no change. One transaction: whoever reads sees
-    /// all of it or nothing.
+    /// Sets where calls go, and returns what was before. What is so already is no change, and not recorded. One transaction:
+    /// whoever reads sees all of it or nothing.
     ///
     /// # Errors
     /// `NotFound` if the model or a version named by it does not exist; `Conflict` if the model has another revision than
@@ -121,6 +123,7 @@ pub trait Models: Send + Sync {
         tenant: &TenantId,
         model: &ModelName,
         change: &NewTraffic,
+        entry: EntryOf<Traffic>,
     ) -> Result<Traffic, StoreError>;
 
     /// The latest changes of a model's traffic, at most [`KEPT_CHANGES`], newest first; none if there is no such model.
@@ -130,7 +133,8 @@ pub trait Models: Send + Sync {
         model: &ModelName,
     ) -> Result<Vec<TrafficChange>, StoreError>;
 
-    /// Unloads a model or loads it again, and returns whether it was unloaded before.
+    /// Unloads a model or loads it again, and returns whether it was unloaded before. It is recorded, if it was not so
+    /// already.
     ///
     /// # Errors
     /// `NotFound` if the model does not exist.
@@ -139,6 +143,7 @@ pub trait Models: Send + Sync {
         tenant: &TenantId,
         model: &ModelName,
         unloaded: bool,
+        entry: &Entry,
     ) -> Result<bool, StoreError>;
 
     /// Deletes a version for good. Its name stays taken. The last version of a model may be deleted although it is
@@ -152,5 +157,6 @@ pub trait Models: Send + Sync {
         model: &ModelName,
         version: &ModelVersion,
         now: UnixMs,
+        entry: &Entry,
     ) -> Result<VersionRecord, StoreError>;
 }

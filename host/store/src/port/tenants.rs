@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use foretell_types::TenantId;
 
 use super::UnixMs;
+use super::audit::Entry;
 use crate::StoreError;
 
 /// A customer as stored.
@@ -18,11 +19,11 @@ pub struct TenantRecord {
 /// The store of tenants.
 #[async_trait]
 pub trait Tenants: Send + Sync {
-    /// Adds a tenant.
+    /// Adds a tenant, and records it.
     ///
     /// # Errors
     /// `Conflict` if the name is taken, also by a deleted tenant: names of customers are not used twice.
-    async fn create(&self, tenant: &TenantRecord) -> Result<(), StoreError>;
+    async fn create(&self, tenant: &TenantRecord, entry: &Entry) -> Result<(), StoreError>;
 
     /// Reads one; `None` if there is none or it is deleted.
     async fn get(&self, id: &TenantId) -> Result<Option<TenantRecord>, StoreError>;
@@ -33,9 +34,10 @@ pub trait Tenants: Send + Sync {
     /// All that are not deleted, sorted by name.
     async fn list(&self) -> Result<Vec<TenantRecord>, StoreError>;
 
-    /// Deletes a tenant with all its keys, models and versions, in one transaction.
+    /// Deletes a tenant with all its keys, models, versions and limits, and records it, in one transaction. What it used
+    /// and spent stays.
     ///
     /// # Errors
     /// `NotFound` if there is none.
-    async fn delete(&self, id: &TenantId, now: UnixMs) -> Result<(), StoreError>;
+    async fn delete(&self, id: &TenantId, now: UnixMs, entry: &Entry) -> Result<(), StoreError>;
 }

@@ -5,13 +5,14 @@ use foretell_types::{KeyId, Scope, Scopes, TenantId};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{SqliteStore, column, tenants};
-use crate::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
+use super::{SqliteStore, audit, column, tenants};
+use crate::{Entry, EntryOf, KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
 
 #[async_trait]
 impl Keys for SqliteStore {
-    async fn create(&self, key: &NewKey) -> Result<(), StoreError> {
+    async fn create(&self, key: &NewKey, entry: &Entry) -> Result<(), StoreError> {
         let NewKey { record, hash } = key.clone();
+        let (entry, audit_key) = (entry.clone(), self.audit_key.clone());
         self.write(move |tx| {
             if let Some(tenant) = &record.tenant {
                 tenants::require(tx, tenant)?;
@@ -34,6 +35,7 @@ impl Keys for SqliteStore {
                 record.expires_at,
                 record.revoked_at,
             ])?;
+            audit::append(tx, &audit_key, [&entry])?;
             Ok(())
         })
         .await
@@ -65,8 +67,9 @@ impl Keys for SqliteStore {
         tenant: Option<&TenantId>,
         id: &KeyId,
         end: KeyEnd,
+        entry: EntryOf<KeyRecord>,
     ) -> Result<KeyRecord, StoreError> {
-        let (tenant, id) = (tenant.cloned(), id.clone());
+        let (tenant, id, key) = (tenant.cloned(), id.clone(), self.audit_key.clone());
         self.write(move |tx| {
             let mut held = tx
                 .prepare_cached("SELECT * FROM api_keys WHERE id = ?1 AND tenant IS ?2")?
@@ -76,11 +79,13 @@ impl Keys for SqliteStore {
                 )
                 .optional()?
                 .ok_or_else(|| refusal::no_key(&id))?;
+            let entry = entry(&held);
             end.apply(&mut held);
             tx.prepare_cached(
                 "UPDATE api_keys SET expires_at = ?2, revoked_at = ?3 WHERE id = ?1",
             )?
             .execute(params![id.as_str(), held.expires_at, held.revoked_at])?;
+            audit::append(tx, &key, [&entry])?;
             Ok(held)
         })
         .await

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    const NEWEST: i32 = 3;
+    const NEWEST: i32 = 4;
 
     #[test]
     fn a_migration_and_its_entry_in_the_history_are_one_step() {

@@ -1,13 +1,16 @@
 //! SQLite in a file: one writer, many readers, every commit on the medium before it is acknowledged.
 //!
 //! SQLite allows one writer at a time. So there is one, and calls queue for it without holding a thread; each is one
-//! `BEGIN IMMEDIATE` transaction with a sync of its own. Writes here are acts of people (uploads, keys), not
-//! predictions, and need no group commit. Readers see the last commit and never wait for the writer (write-ahead log).
+//! `BEGIN IMMEDIATE` transaction with a sync of its own. Writes here are acts of people (uploads, keys), and predictions
+//! by the thousand. Readers see the last commit and never wait for the writer (write-ahead log).
 
+mod audit;
 mod column;
 mod connect;
 mod fault;
 mod keys;
+mod ledger;
+mod limits;
 mod migrate;
 mod models;
 mod probe;
@@ -21,8 +24,8 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Semaphore;
 
-use crate::StoreError;
 use crate::blocking::{Stopping, unblock};
+use crate::{AuditKey, StoreError};
 
 /// Tenants, keys and models in one database file.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct SqliteStore {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     connections: Arc<Connections>,
+    /// What the rows of the audit log are sealed with.
+    audit_key: AuditKey,
 }
 
 #[derive(Debug)]
@@ -48,7 +53,7 @@ impl SqliteStore {
     /// # Errors
     /// `Unsupported` if the file is another program's or a newer one's; `Corrupt` if it is damaged; `Unavailable` if it
     /// cannot be made, read or written.
-    pub fn open(path: &Path, pool_size: u32) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, pool_size: u32, audit_key: AuditKey) -> Result<Self, StoreError> {
         // Absolute, because SQLite would read a name that begins with `file:` as a URL.
         let path = std::path::absolute(path)
             .map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
@@ -67,6 +72,7 @@ impl SqliteStore {
                 writer: Mutex::new(Some(writer)),
                 readers,
             }),
+            audit_key,
         })
     }
 
@@ -175,7 +181,8 @@ mod tests {
     #[tokio::test]
     async fn every_connection_has_its_settings() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db"), 2).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("x.db"), 2, crate::suite::audit_key()).unwrap();
         let cases = [
             ("synchronous", (2, 2)),
             ("foreign_keys", (1, 1)),
@@ -197,7 +204,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_said_and_nothing_is_half_written() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("x.db"), 1, crate::suite::audit_key()).unwrap();
         let default = most_pages(&store).await;
         // A limit of this one connection: it goes with it.
         store
@@ -230,14 +238,19 @@ mod tests {
             "the faulty connection is not used again"
         );
         // The first insertion went with the second.
-        store.create(&tenant("before")).await.unwrap();
+        store
+            .create(&tenant("before"), &crate::suite::recorded())
+            .await
+            .unwrap();
         assert_eq!(store.list().await.unwrap(), [tenant("before")]);
     }
 
     #[tokio::test]
     async fn a_panic_in_a_write_undoes_it_and_the_next_one_works() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteStore::open(&folder.path().join("x.db"), 1).unwrap());
+        let store = Arc::new(
+            SqliteStore::open(&folder.path().join("x.db"), 1, crate::suite::audit_key()).unwrap(),
+        );
         let panicking = Arc::clone(&store);
         let panicked = tokio::spawn(async move {
             let work = |tx: &Transaction<'_>| -> Result<(), StoreError> {
@@ -247,13 +260,17 @@ mod tests {
             panicking.write(work).await
         });
         assert!(panicked.await.unwrap_err().is_panic());
-        store.create(&tenant("half")).await.unwrap();
+        store
+            .create(&tenant("half"), &crate::suite::recorded())
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
     async fn readers_cannot_write() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("x.db"), 1, crate::suite::audit_key()).unwrap();
         let refused = store
             .read(|tx| {
                 tx.execute("INSERT INTO tenant_names (name) VALUES ('x')", [])?;
@@ -269,10 +286,20 @@ mod tests {
     #[tokio::test]
     async fn the_database_itself_refuses_what_the_ports_promise_never_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
-        store.create(&tenant("a")).await.unwrap();
-        store.create(&tenant("gone")).await.unwrap();
-        store.delete(&tenant("gone").id, 2).await.unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("x.db"), 1, crate::suite::audit_key()).unwrap();
+        store
+            .create(&tenant("a"), &crate::suite::recorded())
+            .await
+            .unwrap();
+        store
+            .create(&tenant("gone"), &crate::suite::recorded())
+            .await
+            .unwrap();
+        store
+            .delete(&tenant("gone").id, 2, &crate::suite::recorded())
+            .await
+            .unwrap();
         let cases = [
             (
                 "a name without its entry",

@@ -6,11 +6,11 @@ use foretell_types::{Digest, ModelName, ModelVersion, PluginDigest, TenantId, Ve
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, ToSql, Transaction, params};
 
-use super::{SqliteStore, column, tenants, traffic};
+use super::{SqliteStore, audit, column, tenants, traffic};
 use crate::port::UnixMs;
 use crate::{
-    ModelRecord, Models, NewTraffic, NewVersion, Runtime, StoreError, Traffic, TrafficChange,
-    VersionRecord, refusal,
+    Entry, EntryOf, ModelRecord, Models, NewTraffic, NewVersion, Runtime, StoreError, Traffic,
+    TrafficChange, VersionRecord, refusal,
 };
 
 #[async_trait]
@@ -19,12 +19,18 @@ impl Models for SqliteStore {
         &self,
         tenant: &TenantId,
         version: &NewVersion,
+        entry: &Entry,
     ) -> Result<bool, StoreError> {
         let (tenant, version) = (tenant.clone(), version.clone());
+        let (entry, key) = (entry.clone(), self.audit_key.clone());
         self.write(move |tx| {
             tenants::require(tx, &tenant)?;
             match state(tx, &tenant, &version.model, &version.version)? {
-                State::Free => insert(tx, &tenant, &version).map(|()| true),
+                State::Free => {
+                    insert(tx, &tenant, &version)?;
+                    audit::append(tx, &key, [&entry])?;
+                    Ok(true)
+                }
                 State::Held(digest) if digest == version.digest => Ok(false),
                 State::Held(_) => Err(refusal::version_taken(&version.model, &version.version)),
                 State::Retired => Err(refusal::version_retired(&version.model, &version.version)),
@@ -53,7 +59,9 @@ impl Models for SqliteStore {
         tenant: &TenantId,
         model: &ModelName,
         change: &NewTraffic,
+        entry: EntryOf<Traffic>,
     ) -> Result<Traffic, StoreError> {
+        let key = self.audit_key.clone();
         let (tenant, model, change) = (tenant.clone(), model.clone(), change.clone());
         self.write(move |tx| {
             let found = traffic::find(tx, &tenant, &model)?;
@@ -67,6 +75,7 @@ impl Models for SqliteStore {
             }
             if before != change.traffic {
                 traffic::write(tx, &tenant, &model, (&before, revision), &change)?;
+                audit::append(tx, &key, [&entry(&before)])?;
             }
             Ok(before)
         })
@@ -88,17 +97,22 @@ impl Models for SqliteStore {
         tenant: &TenantId,
         model: &ModelName,
         unloaded: bool,
+        entry: &Entry,
     ) -> Result<bool, StoreError> {
         let (tenant, model) = (tenant.clone(), model.clone());
+        let (entry, key) = (entry.clone(), self.audit_key.clone());
         self.write(move |tx| {
             let name = [tenant.as_str(), model.as_str()];
-            let before = tx
+            let before: bool = tx
                 .prepare_cached("SELECT unloaded FROM models WHERE tenant = ?1 AND name = ?2")?
                 .query_row(name, |row| row.get(0))
                 .optional()?
                 .ok_or_else(|| refusal::no_model(&model))?;
             tx.prepare_cached("UPDATE models SET unloaded = ?3 WHERE tenant = ?1 AND name = ?2")?
                 .execute(params![tenant.as_str(), model.as_str(), unloaded])?;
+            if before != unloaded {
+                audit::append(tx, &key, [&entry])?;
+            }
             Ok(before)
         })
         .await
@@ -110,7 +124,9 @@ impl Models for SqliteStore {
         model: &ModelName,
         version: &ModelVersion,
         now: UnixMs,
+        entry: &Entry,
     ) -> Result<VersionRecord, StoreError> {
+        let (entry, key) = (entry.clone(), self.audit_key.clone());
         let (tenant, model, version) = (tenant.clone(), model.clone(), version.clone());
         self.write(move |tx| {
             let missing = || refusal::no_version(&model, &version);
@@ -131,6 +147,7 @@ impl Models for SqliteStore {
                 tx.prepare_cached("DELETE FROM models WHERE tenant = ?1 AND name = ?2")?
                     .execute([tenant.as_str(), model.as_str()])?;
             }
+            audit::append(tx, &key, [&entry])?;
             Ok(deleted)
         })
         .await
@@ -308,17 +325,21 @@ mod tests {
     #[tokio::test]
     async fn when_a_name_was_retired_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&folder.path().join("x.db"), 1).unwrap();
+        let store =
+            SqliteStore::open(&folder.path().join("x.db"), 1, crate::suite::audit_key()).unwrap();
         for tenant in [1, 2].map(suite::tenant) {
             store
-                .create(&TenantRecord {
-                    id: tenant.clone(),
-                    created_at: 1,
-                })
+                .create(
+                    &TenantRecord {
+                        id: tenant.clone(),
+                        created_at: 1,
+                    },
+                    &crate::suite::recorded(),
+                )
                 .await
                 .unwrap();
             store
-                .add_version(&tenant, &suite::version(1, 1, 1))
+                .add_version(&tenant, &suite::version(1, 1, 1), &crate::suite::recorded())
                 .await
                 .unwrap();
         }
@@ -328,6 +349,7 @@ mod tests {
                 &suite::model(1),
                 &suite::version_name(1),
                 7,
+                &crate::suite::recorded(),
             )
             .await
             .unwrap();

@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use foretell_types::TenantId;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::{SqliteStore, column};
+use super::{SqliteStore, audit, column};
 use crate::port::UnixMs;
-use crate::{StoreError, TenantRecord, Tenants, refusal};
+use crate::{Entry, StoreError, TenantRecord, Tenants, refusal};
 
 #[async_trait]
 impl Tenants for SqliteStore {
-    async fn create(&self, tenant: &TenantRecord) -> Result<(), StoreError> {
-        let tenant = tenant.clone();
+    async fn create(&self, tenant: &TenantRecord, entry: &Entry) -> Result<(), StoreError> {
+        let (tenant, entry, key) = (tenant.clone(), entry.clone(), self.audit_key.clone());
         self.write(move |tx| {
             let id = tenant.id.as_str();
             let retired: Option<bool> = tx
@@ -27,6 +27,7 @@ impl Tenants for SqliteStore {
                 .execute([id])?;
             tx.prepare_cached("INSERT INTO tenants (id, created_at) VALUES (?1, ?2)")?
                 .execute(params![id, tenant.created_at])?;
+            audit::append(tx, &key, [&entry])?;
             Ok(())
         })
         .await
@@ -61,15 +62,16 @@ impl Tenants for SqliteStore {
         .await
     }
 
-    async fn delete(&self, id: &TenantId, now: UnixMs) -> Result<(), StoreError> {
-        let id = id.clone();
+    async fn delete(&self, id: &TenantId, now: UnixMs, entry: &Entry) -> Result<(), StoreError> {
+        let (id, entry, key) = (id.clone(), entry.clone(), self.audit_key.clone());
         self.write(move |tx| {
             require(tx, &id)?;
             tx.prepare_cached("UPDATE tenant_names SET retired_at = ?2 WHERE name = ?1")?
                 .execute(params![id.as_str(), now])?;
-            // Keys, models and versions go with it, by their foreign keys.
+            // Keys, models, versions and limits go with it, by their foreign keys.
             tx.prepare_cached("DELETE FROM tenants WHERE id = ?1")?
                 .execute([id.as_str()])?;
+            audit::append(tx, &key, [&entry])?;
             Ok(())
         })
         .await

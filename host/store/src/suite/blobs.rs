@@ -7,7 +7,7 @@ use std::sync::Arc;
 use foretell_types::Digest;
 use foretell_types::blob::{BlobError, BlobId, BlobKind};
 
-use super::fixtures::{create_tenants, tenant, version};
+use super::fixtures::{create_tenants, recorded, tenant, version};
 use crate::{Stores, Swept, sweep};
 
 /// Checks blobs and their housekeeping.
@@ -203,7 +203,7 @@ async fn a_sweep_of_the_stores_keeps_the_blobs_of_their_versions(stores: &Stores
         }
         stores
             .models
-            .add_version(&tenant(owner), &version)
+            .add_version(&tenant(owner), &version, &recorded())
             .await
             .unwrap();
     }

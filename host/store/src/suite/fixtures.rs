@@ -1,5 +1,7 @@
 //! Things to store. Numbers stand for names, so that tests can count.
 
+use std::sync::Arc;
+
 use foretell_types::run::Isolation;
 use foretell_types::signature::{
     Bounds, Column, Domain, Example, Input, Output, Promises, Role, Vocabulary,
@@ -11,10 +13,35 @@ use foretell_types::{
 };
 
 use crate::port::UnixMs;
-use crate::{NewVersion, Runtime, Stores, TenantRecord};
+use crate::{Act, AuditKey, Entry, EntryOf, NewVersion, Runtime, Stores, TenantRecord};
 
 /// A time like those of today, to see that nothing is cut to 32 bits.
 pub(super) const NOW: UnixMs = 1_795_000_000_123;
+
+/// A key that every backend of the suite seals its audit log with.
+pub fn audit_key() -> AuditKey {
+    AuditKey::new(&[0; 32])
+}
+
+/// What is recorded of an act whose record is not looked at.
+pub fn recorded() -> Entry {
+    Entry {
+        at: NOW,
+        tenant: None,
+        actor: "server".into(),
+        act: Act::CachePurge,
+        object: String::new(),
+        outcome: "ok".into(),
+        request_id: None,
+        origin: None,
+        detail: "{}".into(),
+    }
+}
+
+/// The same, whatever was before.
+pub fn recorded_of<Before>() -> EntryOf<Before> {
+    Arc::new(|_| recorded())
+}
 
 /// The name of tenant `n`, in the order of `n` up to 9.
 pub fn tenant(n: u8) -> TenantId {
@@ -62,10 +89,13 @@ pub(super) async fn create_tenants(stores: &Stores, count: u8) {
     for n in 1..=count {
         stores
             .tenants
-            .create(&TenantRecord {
-                id: tenant(n),
-                created_at: NOW,
-            })
+            .create(
+                &TenantRecord {
+                    id: tenant(n),
+                    created_at: NOW,
+                },
+                &recorded(),
+            )
             .await
             .unwrap();
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foretell_types::{KeyId, Scope, Scopes, TenantId};
 
-use super::fixtures::{NOW, create_tenants, tenant};
+use super::fixtures::{NOW, create_tenants, recorded, recorded_of, tenant};
 use super::{at_once, refused};
 use crate::{KeyEnd, KeyHash, KeyRecord, NewKey, StoreError, Stores};
 
@@ -53,7 +53,7 @@ async fn a_key_is_found_by_its_hash_alone(stores: &Stores) {
     added[1].record.expires_at = Some(NOW + 1);
     added[3].record.revoked_at = Some(NOW + 2);
     for new in &added {
-        keys.create(new).await.unwrap();
+        keys.create(new, &recorded()).await.unwrap();
         assert_eq!(
             keys.find(&new.hash).await.unwrap().as_ref(),
             Some(&new.record)
@@ -85,9 +85,9 @@ async fn id_and_hash_are_given_once(stores: &Stores) {
     let nobody = key(50, Some(tenant(9)));
     let before = keys.list(Some(&tenant(1))).await.unwrap();
     for taken in [same_id, same_hash, elsewhere] {
-        refused!(keys.create(&taken).await, Conflict);
+        refused!(keys.create(&taken, &recorded()).await, Conflict);
     }
-    refused!(keys.create(&nobody).await, NotFound);
+    refused!(keys.create(&nobody, &recorded()).await, NotFound);
     assert_eq!(
         keys.list(Some(&tenant(1))).await.unwrap(),
         before,
@@ -106,7 +106,7 @@ async fn every_set_of_scopes_comes_back(stores: &Stores) {
             .collect();
         let mut new = key(100 + set, None);
         new.record.scopes = scopes;
-        stores.keys.create(&new).await.unwrap();
+        stores.keys.create(&new, &recorded()).await.unwrap();
         assert_eq!(
             stores.keys.find(&new.hash).await.unwrap().unwrap().scopes,
             scopes
@@ -130,10 +130,10 @@ async fn a_key_ends_by_the_rules(stores: &Stores) {
     for (n, (before, end, after)) in (20..).zip(cases) {
         let mut new = key(n, Some(tenant(1)));
         (new.record.expires_at, new.record.revoked_at) = before;
-        stores.keys.create(&new).await.unwrap();
+        stores.keys.create(&new, &recorded()).await.unwrap();
         let ended = stores
             .keys
-            .end(Some(&tenant(1)), &new.record.id, end)
+            .end(Some(&tenant(1)), &new.record.id, end, recorded_of())
             .await
             .unwrap();
         assert_eq!(
@@ -150,13 +150,13 @@ async fn a_key_ends_by_the_rules(stores: &Stores) {
 async fn a_key_is_ended_by_its_owner_alone(stores: &Stores) {
     let keys = &stores.keys;
     let (mine, operators) = (key(30, Some(tenant(1))), key(31, None));
-    keys.create(&mine).await.unwrap();
-    keys.create(&operators).await.unwrap();
+    keys.create(&mine, &recorded()).await.unwrap();
+    keys.create(&operators, &recorded()).await.unwrap();
     let (one, two) = (tenant(1), tenant(2));
     let strangers = [(Some(&two), &mine), (None, &mine), (Some(&one), &operators)];
     for (stranger, held) in strangers {
         refused!(
-            keys.end(stranger, &held.record.id, KeyEnd::Revoked(1))
+            keys.end(stranger, &held.record.id, KeyEnd::Revoked(1), recorded_of())
                 .await,
             NotFound
         );
@@ -166,16 +166,31 @@ async fn a_key_is_ended_by_its_owner_alone(stores: &Stores) {
         );
     }
     refused!(
-        keys.end(Some(&one), &key(99, None).record.id, KeyEnd::Revoked(1))
-            .await,
+        keys.end(
+            Some(&one),
+            &key(99, None).record.id,
+            KeyEnd::Revoked(1),
+            recorded_of()
+        )
+        .await,
         NotFound
     );
-    keys.end(None, &operators.record.id, KeyEnd::Revoked(1))
-        .await
-        .unwrap();
-    keys.end(Some(&one), &mine.record.id, KeyEnd::Revoked(1))
-        .await
-        .unwrap();
+    keys.end(
+        None,
+        &operators.record.id,
+        KeyEnd::Revoked(1),
+        recorded_of(),
+    )
+    .await
+    .unwrap();
+    keys.end(
+        Some(&one),
+        &mine.record.id,
+        KeyEnd::Revoked(1),
+        recorded_of(),
+    )
+    .await
+    .unwrap();
 }
 
 async fn of_many_creations_at_once_one_wins(stores: &Stores) {
@@ -185,7 +200,7 @@ async fn of_many_creations_at_once_one_wins(stores: &Stores) {
             hash: hash(200),
             ..key(200 + n, Some(tenant(2)))
         };
-        async move { keys.create(&new).await }
+        async move { keys.create(&new, &recorded()).await }
     });
     let answers = at_once(calls).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);

@@ -8,17 +8,23 @@
     reason = "a suite is a test: an error where none belongs is its failure"
 )]
 
+mod audit;
 mod blobs;
 mod fixtures;
 mod keys;
+mod ledger;
+mod limits;
 mod models;
 mod probe;
 mod tenants;
 mod traffic;
 
+pub use audit::audit;
 pub use blobs::blobs;
-pub use fixtures::{model, tenant, version, version_name};
+pub use fixtures::{audit_key, model, recorded, recorded_of, tenant, version, version_name};
 pub use keys::keys;
+pub use ledger::ledger;
+pub use limits::limits;
 pub use models::{change_to, models};
 pub use probe::probe;
 pub use tenants::tenants;
@@ -31,7 +37,7 @@ macro_rules! refused {
     ($result:expr, $variant:ident) => {{
         let result = $result;
         assert!(
-            matches!(result, Err(StoreError::$variant(_))),
+            matches!(result, Err(crate::StoreError::$variant(_))),
             concat!("expected ", stringify!($variant), ", found {:?}"),
             result
         );

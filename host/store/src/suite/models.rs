@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{NOW, create_tenants, model, tenant, version, version_name};
+use super::fixtures::{
+    NOW, create_tenants, model, recorded, recorded_of, tenant, version, version_name,
+};
 use super::{at_once, refused};
 use crate::{ModelRecord, NewTraffic, StoreError, Stores, Traffic, VersionRecord};
 
@@ -54,10 +56,10 @@ async fn a_version_is_what_was_added(stores: &Stores) {
     assert_eq!(models.list(&own).await.unwrap(), []);
     // Added in an order that neither names nor times have.
     let (three, one) = (version(2, 3, 9), version(2, 1, 4));
-    assert!(models.add_version(&own, &three).await.unwrap());
-    assert!(models.add_version(&own, &one).await.unwrap());
+    assert!(models.add_version(&own, &three, &recorded()).await.unwrap());
+    assert!(models.add_version(&own, &one, &recorded()).await.unwrap());
     let other = version(1, 1, 5);
-    assert!(models.add_version(&own, &other).await.unwrap());
+    assert!(models.add_version(&own, &other, &recorded()).await.unwrap());
 
     let expected = record(2, active(3), &[three, one]);
     assert_eq!(
@@ -76,17 +78,27 @@ async fn a_name_holds_one_content(stores: &Stores) {
     let (models, own) = (&stores.models, tenant(1));
     let before = models.list(&own).await.unwrap();
     assert!(
-        !models.add_version(&own, &version(2, 3, 9)).await.unwrap(),
+        !models
+            .add_version(&own, &version(2, 3, 9), &recorded())
+            .await
+            .unwrap(),
         "the same again is no change"
     );
     let later = VersionRecord {
         created_at: NOW + 999,
         ..version(2, 3, 9)
     };
-    assert!(!models.add_version(&own, &later).await.unwrap());
-    refused!(models.add_version(&own, &version(2, 3, 10)).await, Conflict);
+    assert!(!models.add_version(&own, &later, &recorded()).await.unwrap());
     refused!(
-        models.add_version(&tenant(9), &version(1, 1, 1)).await,
+        models
+            .add_version(&own, &version(2, 3, 10), &recorded())
+            .await,
+        Conflict
+    );
+    refused!(
+        models
+            .add_version(&tenant(9), &version(1, 1, 1), &recorded())
+            .await,
         NotFound
     );
     assert_eq!(
@@ -102,25 +114,30 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
     let before = models.list(&own).await.unwrap();
     refused!(
         models
-            .set_traffic(&own, &model(7), &change_to(active(1)))
+            .set_traffic(&own, &model(7), &change_to(active(1)), recorded_of())
             .await,
         NotFound
     );
     refused!(
         models
-            .set_traffic(&own, &model(7), &change_to(Traffic::default()))
+            .set_traffic(
+                &own,
+                &model(7),
+                &change_to(Traffic::default()),
+                recorded_of()
+            )
             .await,
         NotFound
     );
     refused!(
         models
-            .set_traffic(&own, &model(2), &change_to(active(2)))
+            .set_traffic(&own, &model(2), &change_to(active(2)), recorded_of())
             .await,
         NotFound
     );
     refused!(
         models
-            .set_traffic(&tenant(9), &model(2), &change_to(active(1)))
+            .set_traffic(&tenant(9), &model(2), &change_to(active(1)), recorded_of())
             .await,
         NotFound
     );
@@ -132,14 +149,19 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
 
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &change_to(active(1)))
+            .set_traffic(&own, &model(2), &change_to(active(1)), recorded_of())
             .await
             .unwrap(),
         active(3)
     );
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &change_to(Traffic::default()))
+            .set_traffic(
+                &own,
+                &model(2),
+                &change_to(Traffic::default()),
+                recorded_of()
+            )
             .await
             .unwrap(),
         active(1)
@@ -152,7 +174,7 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
     );
     assert_eq!(
         models
-            .set_traffic(&own, &model(2), &change_to(active(3)))
+            .set_traffic(&own, &model(2), &change_to(active(3)), recorded_of())
             .await
             .unwrap(),
         Traffic::default()
@@ -161,26 +183,40 @@ async fn traffic_goes_to_versions_that_exist(stores: &Stores) {
 
 async fn an_unloaded_model_stays_so_until_it_is_loaded(stores: &Stores) {
     let (models, own) = (&stores.models, tenant(1));
-    refused!(models.set_unloaded(&own, &model(7), true).await, NotFound);
     refused!(
-        models.set_unloaded(&tenant(9), &model(2), true).await,
+        models
+            .set_unloaded(&own, &model(7), true, &recorded())
+            .await,
+        NotFound
+    );
+    refused!(
+        models
+            .set_unloaded(&tenant(9), &model(2), true, &recorded())
+            .await,
         NotFound
     );
     let before = models.list(&own).await.unwrap();
     for (unloaded, was) in [(false, false), (true, false), (true, true)] {
-        let set = models.set_unloaded(&own, &model(2), unloaded).await;
+        let set = models
+            .set_unloaded(&own, &model(2), unloaded, &recorded())
+            .await;
         assert_eq!(set.unwrap(), was);
     }
     let mut expected = before.clone();
     expected[1].unloaded = true;
     assert_eq!(models.list(&own).await.unwrap(), expected, "nothing else");
     models
-        .set_traffic(&own, &model(2), &change_to(active(3)))
+        .set_traffic(&own, &model(2), &change_to(active(3)), recorded_of())
         .await
         .unwrap();
     let found = models.get(&own, &model(2)).await.unwrap().unwrap();
     assert!(found.unloaded, "traffic does not load it");
-    assert!(models.set_unloaded(&own, &model(2), false).await.unwrap());
+    assert!(
+        models
+            .set_unloaded(&own, &model(2), false, &recorded())
+            .await
+            .unwrap()
+    );
     assert_eq!(models.list(&own).await.unwrap(), before);
 }
 
@@ -189,25 +225,25 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
     let before = models.list(&own).await.unwrap();
     refused!(
         models
-            .delete_version(&own, &model(2), &version_name(3), NOW)
+            .delete_version(&own, &model(2), &version_name(3), NOW, &recorded())
             .await,
         Conflict
     );
     refused!(
         models
-            .delete_version(&own, &model(2), &version_name(2), NOW)
+            .delete_version(&own, &model(2), &version_name(2), NOW, &recorded())
             .await,
         NotFound
     );
     refused!(
         models
-            .delete_version(&own, &model(7), &version_name(1), NOW)
+            .delete_version(&own, &model(7), &version_name(1), NOW, &recorded())
             .await,
         NotFound
     );
     refused!(
         models
-            .delete_version(&tenant(9), &model(2), &version_name(1), NOW)
+            .delete_version(&tenant(9), &model(2), &version_name(1), NOW, &recorded())
             .await,
         NotFound
     );
@@ -218,7 +254,7 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
     );
 
     let deleted = models
-        .delete_version(&own, &model(2), &version_name(1), NOW)
+        .delete_version(&own, &model(2), &version_name(1), NOW, &recorded())
         .await
         .unwrap();
     assert_eq!(deleted, version(2, 1, 4), "what is returned is what was");
@@ -234,19 +270,21 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
 
     refused!(
         models
-            .delete_version(&own, &model(2), &version_name(1), NOW)
+            .delete_version(&own, &model(2), &version_name(1), NOW, &recorded())
             .await,
         NotFound
     );
     refused!(
         models
-            .set_traffic(&own, &model(2), &change_to(active(1)))
+            .set_traffic(&own, &model(2), &change_to(active(1)), recorded_of())
             .await,
         NotFound
     );
     for content in [4, 5] {
         refused!(
-            models.add_version(&own, &version(2, 1, content)).await,
+            models
+                .add_version(&own, &version(2, 1, content), &recorded())
+                .await,
             Conflict
         );
     }
@@ -256,14 +294,19 @@ async fn a_deleted_version_is_gone_and_its_name_is_taken(stores: &Stores) {
 async fn the_last_version_takes_its_model_along(stores: &Stores) {
     let (models, own) = (&stores.models, tenant(1));
     models
-        .delete_version(&own, &model(2), &version_name(3), NOW)
+        .delete_version(&own, &model(2), &version_name(3), NOW, &recorded())
         .await
         .unwrap();
     assert_eq!(models.get(&own, &model(2)).await.unwrap(), None);
     assert_eq!(models.list(&own).await.unwrap().len(), 1);
     refused!(
         models
-            .set_traffic(&own, &model(2), &change_to(Traffic::default()))
+            .set_traffic(
+                &own,
+                &model(2),
+                &change_to(Traffic::default()),
+                recorded_of()
+            )
             .await,
         NotFound
     );
@@ -271,12 +314,19 @@ async fn the_last_version_takes_its_model_along(stores: &Stores) {
     // The model may come back; its versions do not.
     for number in [1, 3] {
         refused!(
-            models.add_version(&own, &version(2, number, 9)).await,
+            models
+                .add_version(&own, &version(2, number, 9), &recorded())
+                .await,
             Conflict
         );
     }
     assert_eq!(models.get(&own, &model(2)).await.unwrap(), None);
-    assert!(models.add_version(&own, &version(2, 4, 9)).await.unwrap());
+    assert!(
+        models
+            .add_version(&own, &version(2, 4, 9), &recorded())
+            .await
+            .unwrap()
+    );
     let again = record(2, active(4), &[version(2, 4, 9)]);
     assert_eq!(models.get(&own, &model(2)).await.unwrap(), Some(again));
 }
@@ -287,7 +337,7 @@ async fn equal_names_in_two_tenants_never_meet(stores: &Stores) {
     for number in [1, 2] {
         assert!(
             models
-                .add_version(&other, &version(1, number, number))
+                .add_version(&other, &version(1, number, number), &recorded())
                 .await
                 .unwrap()
         );
@@ -298,36 +348,51 @@ async fn equal_names_in_two_tenants_never_meet(stores: &Stores) {
     assert_eq!(models.get(&mine, &model(1)).await.unwrap(), None);
     refused!(
         models
-            .set_traffic(&mine, &model(1), &change_to(active(2)))
+            .set_traffic(&mine, &model(1), &change_to(active(2)), recorded_of())
             .await,
         NotFound
     );
     refused!(
         models
-            .delete_version(&mine, &model(1), &version_name(2), NOW)
+            .delete_version(&mine, &model(1), &version_name(2), NOW, &recorded())
             .await,
         NotFound
     );
     // The same names with other contents, in another order.
-    assert!(models.add_version(&mine, &version(1, 2, 7)).await.unwrap());
-    assert!(models.add_version(&mine, &version(1, 1, 8)).await.unwrap());
+    assert!(
+        models
+            .add_version(&mine, &version(1, 2, 7), &recorded())
+            .await
+            .unwrap()
+    );
+    assert!(
+        models
+            .add_version(&mine, &version(1, 1, 8), &recorded())
+            .await
+            .unwrap()
+    );
     models
-        .set_traffic(&mine, &model(1), &change_to(active(1)))
+        .set_traffic(&mine, &model(1), &change_to(active(1)), recorded_of())
         .await
         .unwrap();
     models
-        .delete_version(&mine, &model(1), &version_name(2), NOW)
+        .delete_version(&mine, &model(1), &version_name(2), NOW, &recorded())
         .await
         .unwrap();
     models
-        .delete_version(&mine, &model(1), &version_name(1), NOW)
+        .delete_version(&mine, &model(1), &version_name(1), NOW, &recorded())
         .await
         .unwrap();
 
     assert_eq!(models.list(&other).await.unwrap(), theirs);
-    assert!(models.add_version(&other, &version(1, 3, 3)).await.unwrap());
+    assert!(
+        models
+            .add_version(&other, &version(1, 3, 3), &recorded())
+            .await
+            .unwrap()
+    );
     models
-        .delete_version(&other, &model(1), &version_name(2), NOW)
+        .delete_version(&other, &model(1), &version_name(2), NOW, &recorded())
         .await
         .unwrap();
 }
@@ -338,7 +403,7 @@ async fn of_many_additions_at_once_one_wins(stores: &Stores) {
         let (models, own) = (Arc::clone(&stores.models), own.clone());
         async move {
             models
-                .add_version(&own, &version(name, number, content))
+                .add_version(&own, &version(name, number, content), &recorded())
                 .await
         }
     };
@@ -396,12 +461,12 @@ async fn deletion_and_activation_at_once_leave_no_dangling_traffic(stores: &Stor
     for n in 1..=8 {
         stores
             .models
-            .add_version(&own, &version(n, 1, 1))
+            .add_version(&own, &version(n, 1, 1), &recorded())
             .await
             .unwrap();
         stores
             .models
-            .add_version(&own, &version(n, 2, 2))
+            .add_version(&own, &version(n, 2, 2), &recorded())
             .await
             .unwrap();
     }
@@ -411,12 +476,12 @@ async fn deletion_and_activation_at_once_leave_no_dangling_traffic(stores: &Stor
             async move {
                 if activate {
                     models
-                        .set_traffic(&own, &model(n), &change_to(active(2)))
+                        .set_traffic(&own, &model(n), &change_to(active(2)), recorded_of())
                         .await
                         .map(drop)
                 } else {
                     models
-                        .delete_version(&own, &model(n), &version_name(2), NOW)
+                        .delete_version(&own, &model(n), &version_name(2), NOW, &recorded())
                         .await
                         .map(drop)
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{NOW, model, tenant, version};
+use super::fixtures::{NOW, model, recorded, tenant, version};
 use super::{at_once, keys, refused};
 use crate::{StoreError, Stores, TenantRecord};
 
@@ -18,13 +18,13 @@ async fn a_tenant_is_what_was_created(stores: &Stores) {
     let tenants = &stores.tenants;
     assert_eq!(tenants.list().await.unwrap(), []);
     assert_eq!(tenants.get(&tenant(1)).await.unwrap(), None);
-    refused!(tenants.delete(&tenant(1), NOW).await, NotFound);
+    refused!(tenants.delete(&tenant(1), NOW, &recorded()).await, NotFound);
     let records = [3, 1, 2].map(|n| TenantRecord {
         id: tenant(n),
         created_at: NOW - i64::from(n),
     });
     for record in &records {
-        tenants.create(record).await.unwrap();
+        tenants.create(record, &recorded()).await.unwrap();
         assert_eq!(
             tenants.get(&record.id).await.unwrap().as_ref(),
             Some(record)
@@ -45,47 +45,55 @@ async fn a_name_is_given_once(stores: &Stores) {
         created_at: NOW + 1,
     };
     let before = tenants.list().await.unwrap();
-    refused!(tenants.create(&again).await, Conflict);
+    refused!(tenants.create(&again, &recorded()).await, Conflict);
     assert_eq!(
         tenants.list().await.unwrap(),
         before,
         "a refused creation changes nothing"
     );
 
-    tenants.delete(&tenant(1), NOW).await.unwrap();
+    tenants.delete(&tenant(1), NOW, &recorded()).await.unwrap();
     assert_eq!(tenants.get(&tenant(1)).await.unwrap(), None);
     assert_eq!(tenants.list().await.unwrap(), before[1..]);
-    refused!(tenants.delete(&tenant(1), NOW).await, NotFound);
-    refused!(tenants.create(&again).await, Conflict);
+    refused!(tenants.delete(&tenant(1), NOW, &recorded()).await, NotFound);
+    refused!(tenants.create(&again, &recorded()).await, Conflict);
 }
 
 async fn a_deleted_tenant_takes_its_things_along_and_leaves_others(stores: &Stores) {
     for n in [2, 3] {
         stores
             .models
-            .add_version(&tenant(n), &version(1, 1, 1))
+            .add_version(&tenant(n), &version(1, 1, 1), &recorded())
             .await
             .unwrap();
         stores
             .models
-            .add_version(&tenant(n), &version(1, 2, 2))
+            .add_version(&tenant(n), &version(1, 2, 2), &recorded())
             .await
             .unwrap();
         stores
             .models
-            .add_version(&tenant(n), &version(2, 1, 3))
+            .add_version(&tenant(n), &version(2, 1, 3), &recorded())
             .await
             .unwrap();
         stores
             .keys
-            .create(&keys::key(n, Some(tenant(n))))
+            .create(&keys::key(n, Some(tenant(n))), &recorded())
             .await
             .unwrap();
     }
-    stores.keys.create(&keys::key(0, None)).await.unwrap();
+    stores
+        .keys
+        .create(&keys::key(0, None), &recorded())
+        .await
+        .unwrap();
     let others = stores.models.list(&tenant(3)).await.unwrap();
 
-    stores.tenants.delete(&tenant(2), NOW).await.unwrap();
+    stores
+        .tenants
+        .delete(&tenant(2), NOW, &recorded())
+        .await
+        .unwrap();
 
     assert_eq!(stores.models.list(&tenant(2)).await.unwrap(), []);
     assert_eq!(
@@ -95,14 +103,17 @@ async fn a_deleted_tenant_takes_its_things_along_and_leaves_others(stores: &Stor
     refused!(
         stores
             .models
-            .add_version(&tenant(2), &version(1, 3, 4))
+            .add_version(&tenant(2), &version(1, 3, 4), &recorded())
             .await,
         NotFound
     );
     assert_eq!(stores.keys.list(Some(&tenant(2))).await.unwrap(), []);
     assert_eq!(stores.keys.find(&keys::hash(2)).await.unwrap(), None);
     refused!(
-        stores.keys.create(&keys::key(9, Some(tenant(2)))).await,
+        stores
+            .keys
+            .create(&keys::key(9, Some(tenant(2))), &recorded())
+            .await,
         NotFound
     );
 
@@ -119,10 +130,13 @@ async fn of_many_creations_at_once_one_wins(stores: &Stores) {
         let tenants = Arc::clone(&stores.tenants);
         async move {
             tenants
-                .create(&TenantRecord {
-                    id: tenant(8),
-                    created_at: n,
-                })
+                .create(
+                    &TenantRecord {
+                        id: tenant(8),
+                        created_at: n,
+                    },
+                    &recorded(),
+                )
                 .await
         }
     });
@@ -150,10 +164,13 @@ async fn create_tenants_beside(stores: &Stores) {
         let tenants = Arc::clone(&stores.tenants);
         async move {
             tenants
-                .create(&TenantRecord {
-                    id: tenant(n),
-                    created_at: NOW,
-                })
+                .create(
+                    &TenantRecord {
+                        id: tenant(n),
+                        created_at: NOW,
+                    },
+                    &recorded(),
+                )
                 .await
         }
     });

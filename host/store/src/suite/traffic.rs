@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use foretell_types::KeyId;
 
-use super::fixtures::{NOW, create_tenants, model, tenant, version, version_name};
+use super::fixtures::{
+    NOW, create_tenants, model, recorded, recorded_of, tenant, version, version_name,
+};
 use super::models::{active, change_to};
 use super::{at_once, refused};
 use crate::port::models::KEPT_CHANGES;
@@ -16,7 +18,11 @@ pub async fn traffic(stores: &Stores) {
     for (tenant_of, count) in [(1, 4), (2, 3), (3, 2)] {
         for n in 1..=count {
             let (own, new) = (tenant(tenant_of), version(1, n, n));
-            stores.models.add_version(&own, &new).await.unwrap();
+            stores
+                .models
+                .add_version(&own, &new, &recorded())
+                .await
+                .unwrap();
         }
     }
     canary_and_shadow_are_what_was_set(stores).await;
@@ -77,7 +83,7 @@ async fn canary_and_shadow_are_what_was_set(stores: &Stores) {
         (1..).zip([release(1, 2, 3), release(1, 3, 3), only_canary, active(2)])
     {
         let set = models
-            .set_traffic(&own, &model(1), &change_to(wanted.clone()))
+            .set_traffic(&own, &model(1), &change_to(wanted.clone()), recorded_of())
             .await;
         assert_eq!(set.unwrap(), before);
         let found = models.get(&own, &model(1)).await.unwrap().unwrap();
@@ -88,13 +94,13 @@ async fn canary_and_shadow_are_what_was_set(stores: &Stores) {
     for missing in [release(1, 9, 2), release(1, 2, 9), release(9, 1, 2)] {
         refused!(
             models
-                .set_traffic(&own, &model(1), &change_to(missing))
+                .set_traffic(&own, &model(1), &change_to(missing), recorded_of())
                 .await,
             NotFound
         );
     }
     let again = models
-        .set_traffic(&own, &model(1), &change_to(active(2)))
+        .set_traffic(&own, &model(1), &change_to(active(2)), recorded_of())
         .await;
     assert_eq!(again.unwrap(), active(2));
     let found = models.get(&own, &model(1)).await.unwrap().unwrap();
@@ -105,32 +111,39 @@ async fn what_calls_go_to_is_not_deleted(stores: &Stores) {
     let (models, own) = (&stores.models, tenant(1));
     let wanted = release(1, 2, 3);
     models
-        .set_traffic(&own, &model(1), &change_to(wanted))
+        .set_traffic(&own, &model(1), &change_to(wanted), recorded_of())
         .await
         .unwrap();
     let delete = |n: u8| {
         let (own, name) = (own.clone(), version_name(n));
-        async move { models.delete_version(&own, &model(1), &name, NOW).await }
+        async move {
+            models
+                .delete_version(&own, &model(1), &name, NOW, &recorded())
+                .await
+        }
     };
     for n in [1, 2, 3] {
         refused!(delete(n).await, Conflict);
     }
     delete(4).await.unwrap();
     models
-        .set_traffic(&own, &model(1), &change_to(active(1)))
+        .set_traffic(&own, &model(1), &change_to(active(1)), recorded_of())
         .await
         .unwrap();
     delete(2).await.unwrap();
     delete(3).await.unwrap();
     refused!(
         models
-            .set_traffic(&own, &model(1), &change_to(release(1, 2, 1)))
+            .set_traffic(&own, &model(1), &change_to(release(1, 2, 1)), recorded_of())
             .await,
         NotFound
     );
     delete(1).await.unwrap();
     assert_eq!(models.traffic_changes(&own, &model(1)).await.unwrap(), []);
-    models.add_version(&own, &version(1, 5, 5)).await.unwrap();
+    models
+        .add_version(&own, &version(1, 5, 5), &recorded())
+        .await
+        .unwrap();
     let found = models.get(&own, &model(1)).await.unwrap().unwrap();
     assert_eq!(
         (found.traffic, found.revision),
@@ -157,15 +170,26 @@ async fn a_change_is_kept_with_its_author_and_reason(stores: &Stores) {
         by: None,
         reason: "3 of 5 calls trapped".into(),
     };
-    models.set_traffic(&own, &model(1), &first).await.unwrap();
+    models
+        .set_traffic(&own, &model(1), &first, recorded_of())
+        .await
+        .unwrap();
     for expected in [0, 2, u64::MAX] {
         let late = NewTraffic {
             expected: Some(expected),
             ..second.clone()
         };
-        refused!(models.set_traffic(&own, &model(1), &late).await, Conflict);
+        refused!(
+            models
+                .set_traffic(&own, &model(1), &late, recorded_of())
+                .await,
+            Conflict
+        );
     }
-    models.set_traffic(&own, &model(1), &second).await.unwrap();
+    models
+        .set_traffic(&own, &model(1), &second, recorded_of())
+        .await
+        .unwrap();
     let change = |revision, made: &NewTraffic, before: Traffic| TrafficChange {
         revision,
         at: made.at,
@@ -193,7 +217,7 @@ async fn only_so_many_changes_are_kept(stores: &Stores) {
     for n in 0..KEPT_CHANGES {
         let traffic = active(if n % 2 == 0 { 2 } else { 1 });
         models
-            .set_traffic(&own, &model(1), &change_to(traffic))
+            .set_traffic(&own, &model(1), &change_to(traffic), recorded_of())
             .await
             .unwrap();
     }
@@ -214,7 +238,11 @@ async fn of_changes_at_once_to_one_revision_one_wins(stores: &Stores) {
             reason: n.to_string(),
             ..change_to(active(2))
         };
-        async move { models.set_traffic(&own, &model(1), &change).await }
+        async move {
+            models
+                .set_traffic(&own, &model(1), &change, recorded_of())
+                .await
+        }
     }))
     .await;
     let won = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -235,10 +263,10 @@ async fn a_deleted_tenant_takes_its_traffic_along(stores: &Stores) {
     let wanted = change_to(release(1, 2, 2));
     stores
         .models
-        .set_traffic(&own, &model(1), &wanted)
+        .set_traffic(&own, &model(1), &wanted, recorded_of())
         .await
         .unwrap();
-    stores.tenants.delete(&own, NOW).await.unwrap();
+    stores.tenants.delete(&own, NOW, &recorded()).await.unwrap();
     assert_eq!(stores.models.list(&own).await.unwrap(), []);
     assert_eq!(
         stores

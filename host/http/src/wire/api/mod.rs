@@ -1,6 +1,7 @@
 //! Foretell's own API under `/api`.
 
 mod cache;
+mod credits;
 mod keys;
 mod models;
 mod predict;

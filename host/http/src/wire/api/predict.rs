@@ -5,6 +5,7 @@ use foretell_types::{ErrorKind, Signature};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use super::credits::Credits;
 use crate::wire::json::{Fault, Reader, read_record};
 use crate::wire::rows::{Labels, Row};
 
@@ -119,7 +120,7 @@ pub(crate) fn prediction<'a>(
         one,
         predictions: list,
         cached: answer.lookup.cached == Cached::Hit,
-        credits: answer.credits(),
+        credits: Credits(answer.credits),
         request_id,
     }
 }
@@ -134,7 +135,7 @@ pub(crate) struct Prediction<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     predictions: Option<Vec<One<'a>>>,
     cached: bool,
-    credits: u32,
+    credits: Credits,
     request_id: &'a str,
 }
 

@@ -20,7 +20,7 @@ fn key(tenant: &str, digest: u8, shape: &[u32], elements: Elements) -> Key {
     let tensor = Tensor::new(shape.to_vec(), elements).unwrap();
     let name = "x".into();
     let checked = target.signature.check(vec![NamedTensor { name, tensor }]);
-    key_of(&target, &checked.unwrap())
+    key_of(&[7; 32], &target, &checked.unwrap())
 }
 
 fn texts(texts: &[&str]) -> Elements {
@@ -102,7 +102,7 @@ fn two_inputs_do_not_run_into_each_other() {
                 .unwrap(),
         };
         let checked = target.signature.check(vec![tensor("x", x), tensor("y", y)]);
-        key_of(&target, &checked.unwrap())
+        key_of(&[7; 32], &target, &checked.unwrap())
     };
     assert_eq!(key(&[1, 2], &[3, 4]), key(&[1, 2], &[3, 4]));
     assert_ne!(key(&[1, 2], &[3, 4]), key(&[3, 4], &[1, 2]));

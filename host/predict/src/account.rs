@@ -1,0 +1,423 @@
+//! What a tenant and its keys may use, what they have used, and what it costs: quotas, credits, and the windows of requests.
+//!
+//! The store knows what was used up to the last record that was written; from its first call on a tenant's tally is kept
+//! here, where one lock makes a reservation: quota and credits are looked at and taken in one step, so that of any number of
+//! callers exactly as many pass as there is room for. What is reserved is given back unless it is used.
+
+pub(crate) mod calendar;
+mod tally;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use foretell_store::port::UnixMs;
+use foretell_store::{Day, Ledger, LimitStore, MicroCredits, Price, Quotas, TenantLimits, day_of};
+use foretell_types::{KeyId, ModelName, TenantId};
+
+use self::calendar::{begin_of, month_start, next_month_start};
+use self::tally::Tally;
+pub use self::tally::{Credits, NoCredits};
+use crate::config::{Governance, HitPrice};
+use crate::evidence::Evidence;
+use crate::rate::{Rate, Reached, Window};
+use crate::{Clock, PredictError};
+
+/// Millionths of a credit in one.
+pub const MICRO: MicroCredits = 1_000_000;
+
+/// Where accounts are read from, and what holds where nothing was set.
+pub struct Books {
+    ledger: Arc<dyn Ledger>,
+    limits: Arc<dyn LimitStore>,
+    evidence: Arc<Evidence>,
+    governance: Governance,
+    clock: Clock,
+    /// The fixed moment that windows are counted from.
+    began: Instant,
+}
+
+/// One tenant's.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Whether what was set for it is to be read again.
+    is_current: AtomicBool,
+    terms: ArcSwapOption<Terms>,
+    state: Mutex<State>,
+    /// One reader at a time.
+    reading: tokio::sync::Mutex<()>,
+    window: Window,
+}
+
+/// What holds for a tenant.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    limits: TenantLimits,
+    /// Keys that have limits of their own.
+    keys: HashMap<KeyId, KeyTerms>,
+}
+
+#[derive(Debug)]
+struct KeyTerms {
+    quotas: Quotas,
+    window: Arc<Window>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tenant: Tally,
+    /// Of keys that have limits of their own.
+    keys: HashMap<KeyId, Tally>,
+    granted: MicroCredits,
+    spent: MicroCredits,
+}
+
+/// What a call takes before it is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bill {
+    /// Rows.
+    pub(crate) predictions: u32,
+    /// For the rows.
+    pub(crate) fixed: MicroCredits,
+    /// For each millisecond in the sandbox.
+    pub(crate) per_ms: MicroCredits,
+}
+
+impl Bill {
+    /// What it costs with so much time in the sandbox.
+    pub(crate) fn with(&self, compute: Duration) -> MicroCredits {
+        let us = i128::try_from(compute.as_micros()).unwrap_or(i128::MAX);
+        let compute = us.saturating_mul(i128::from(self.per_ms)) / 1_000;
+        let compute = MicroCredits::try_from(compute).unwrap_or(MicroCredits::MAX);
+        self.fixed.saturating_add(compute)
+    }
+}
+
+/// What was taken for a call that is under way; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    account: Arc<crate::tenant::Tenant>,
+    key: Option<KeyId>,
+    bill: Bill,
+    deposit: MicroCredits,
+    day: Day,
+    is_open: bool,
+}
+
+impl Books {
+    /// Over the store, with the defaults of the configuration.
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        limits: Arc<dyn LimitStore>,
+        evidence: Arc<Evidence>,
+        governance: Governance,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            ledger,
+            limits,
+            evidence,
+            governance,
+            clock,
+            began: Instant::now(),
+        }
+    }
+
+    pub(crate) fn evidence(&self) -> &Arc<Evidence> {
+        &self.evidence
+    }
+
+    pub(crate) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// What holds for a tenant now.
+    ///
+    /// # Errors
+    /// Those of the store, at its first call and after a change.
+    pub(crate) async fn terms(
+        &self,
+        tenant: &TenantId,
+        account: &Account,
+    ) -> Result<Arc<Terms>, PredictError> {
+        if account.is_current.load(Ordering::Acquire)
+            && let Some(terms) = account.terms.load_full()
+        {
+            return Ok(terms);
+        }
+        Box::pin(self.read(tenant, account)).await
+    }
+
+    async fn read(&self, tenant: &TenantId, account: &Account) -> Result<Arc<Terms>, PredictError> {
+        let _alone = account.reading.lock().await;
+        // Set before the store is read: what changes from here on is read by the next one.
+        let was_current = account.is_current.swap(true, Ordering::AcqRel);
+        if was_current && let Some(terms) = account.terms.load_full() {
+            return Ok(terms);
+        }
+        let read = self.read_anew(tenant, account).await;
+        if read.is_err() {
+            account.changed();
+        }
+        read
+    }
+
+    async fn read_anew(
+        &self,
+        tenant: &TenantId,
+        account: &Account,
+    ) -> Result<Arc<Terms>, PredictError> {
+        let before = account.terms.load_full();
+        // What was used and is not written yet would be missing in the sums.
+        self.evidence.flush().await?;
+        let limits = self.limits.of_tenant(tenant).await?;
+        let set = self.limits.of_keys(tenant).await?;
+        let granted = self.ledger.account(tenant).await?;
+        let today = day_of(self.clock.now());
+        if before.is_none() {
+            let tally = self.tally(tenant, None, today).await?;
+            let mut state = account.state();
+            state.tenant = tally;
+            state.spent = granted.spent;
+        }
+        let mut keys = HashMap::new();
+        for (key, quotas) in set {
+            let known = before.as_ref().and_then(|terms| terms.keys.get(&key));
+            let window = match known {
+                Some(known) => Arc::clone(&known.window),
+                None => {
+                    let tally = self.tally(tenant, Some(&key), today).await?;
+                    account.state().keys.insert(key.clone(), tally);
+                    Arc::default()
+                }
+            };
+            keys.insert(key, KeyTerms { quotas, window });
+        }
+        account.state().granted = granted.granted;
+        let terms = Arc::new(Terms { limits, keys });
+        account.terms.store(Some(Arc::clone(&terms)));
+        Ok(terms)
+    }
+
+    async fn tally(
+        &self,
+        tenant: &TenantId,
+        key: Option<&KeyId>,
+        today: Day,
+    ) -> Result<Tally, PredictError> {
+        let actor = key.map(KeyId::as_str);
+        let day = self.ledger.used(tenant, actor, today).await?;
+        let month = self.ledger.used(tenant, actor, month_start(today)).await?;
+        Ok(Tally::of(today, &day, &month))
+    }
+
+    /// Counts one request of a tenant, and of its key.
+    ///
+    /// # Errors
+    /// `RateLimited`, with when to come back; it is not counted then, for the tenant at least.
+    pub(crate) fn count(
+        &self,
+        account: &Account,
+        terms: &Terms,
+        key: Option<&KeyId>,
+    ) -> Result<Option<Rate>, PredictError> {
+        let length = self.governance.window;
+        let now = self.began.elapsed();
+        let own = key.and_then(|key| terms.keys.get(key));
+        let of_key = match own.and_then(|own| Some((own, own.quotas.requests_per_window?))) {
+            None => None,
+            Some((own, limit)) => Some(
+                own.window
+                    .take(limit, length, now)
+                    .map_err(|reached| refused("key", reached, length))?,
+            ),
+        };
+        let limit = terms.limits.quotas.requests_per_window;
+        let of_tenant = match limit.or(self.governance.quotas.requests_per_window) {
+            None => None,
+            Some(limit) => Some(
+                account
+                    .window
+                    .take(limit, length, now)
+                    .map_err(|reached| refused("tenant", reached, length))?,
+            ),
+        };
+        // Whichever leaves less.
+        Ok(match (of_tenant, of_key) {
+            (Some(tenant), Some(key)) if key.remaining < tenant.remaining => Some(key),
+            (tenant, key) => tenant.or(key),
+        })
+    }
+
+    /// Predictions that the tenant may have under way, where something else than the default was set.
+    pub(crate) fn concurrent(&self, terms: &Terms) -> Option<usize> {
+        terms.limits.quotas.concurrent.map(|limit| limit as usize)
+    }
+
+    /// What a call costs.
+    pub(crate) fn bill(&self, terms: &Terms, model: &ModelName, rows: u32) -> Bill {
+        let of_model = terms.limits.models_price.get(model);
+        let part = |of: fn(&Price) -> Option<MicroCredits>| {
+            of_model
+                .and_then(of)
+                .or_else(|| of(&terms.limits.price))
+                .or_else(|| of(&self.governance.price))
+                .unwrap_or(0)
+        };
+        let each = part(|price| price.prediction);
+        Bill {
+            predictions: rows,
+            fixed: each.saturating_mul(i64::from(rows)),
+            per_ms: part(|price| price.compute_ms),
+        }
+    }
+
+    /// The same for an answer that was given before.
+    pub(crate) fn bill_of_hit(&self, terms: &Terms, model: &ModelName, rows: u32) -> Bill {
+        let bill = self.bill(terms, model, rows);
+        Bill {
+            fixed: match self.governance.hits {
+                HitPrice::Full => bill.fixed,
+                HitPrice::Free => 0,
+            },
+            per_ms: 0,
+            ..bill
+        }
+    }
+
+    /// Takes what a call may need: its predictions, and credits for them and for all the time that it may take. What it does
+    /// not use is given back when it is settled.
+    ///
+    /// # Errors
+    /// `QuotaExhausted`: nothing is taken.
+    pub(crate) fn reserve(
+        &self,
+        tenant: &Arc<crate::tenant::Tenant>,
+        terms: &Terms,
+        key: Option<&KeyId>,
+        bill: Bill,
+        longest: Duration,
+    ) -> Result<Reserved, PredictError> {
+        let now = self.clock.now();
+        let day = day_of(now);
+        let quotas = terms.limits.quotas.or(&self.governance.quotas);
+        let own = key.and_then(|key| Some((key, terms.keys.get(key)?)));
+        let deposit = bill.with(longest);
+        let mut state = tenant.account.state();
+        let State {
+            tenant: of_tenant,
+            keys,
+            granted,
+            spent,
+        } = &mut *state;
+        of_tenant.turn_to(day);
+        of_tenant
+            .room(&quotas, bill.predictions, deposit)
+            .map_err(|what| exhausted("tenant", what, now))?;
+        if terms.limits.prepaid.unwrap_or(self.governance.prepaid) && *granted - *spent < deposit {
+            return Err(exhausted(
+                "tenant",
+                tally::Full::Balance {
+                    left: *granted - *spent,
+                    needed: deposit,
+                },
+                now,
+            ));
+        }
+        if let Some((key, own)) = own {
+            let of_key = keys.entry(key.clone()).or_default();
+            of_key.turn_to(day);
+            of_key
+                .room(&own.quotas, bill.predictions, deposit)
+                .map_err(|what| exhausted("key", what, now))?;
+            of_key.take(bill.predictions, deposit);
+        }
+        of_tenant.take(bill.predictions, deposit);
+        *spent += deposit;
+        drop(state);
+        Ok(Reserved {
+            account: Arc::clone(tenant),
+            key: own.map(|(key, _)| key.clone()),
+            bill,
+            deposit,
+            day,
+            is_open: true,
+        })
+    }
+}
+
+impl Account {
+    /// Something was set for the tenant: it is read at its next call.
+    pub(crate) fn changed(&self) {
+        self.is_current.store(false, Ordering::Release);
+    }
+
+    /// A panic elsewhere leaves whole numbers behind: nothing here is half done between two of them.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved {
+    /// The call was run, for so long: returns what it costs.
+    pub(crate) fn settle(mut self, compute: Duration) -> MicroCredits {
+        self.is_open = false;
+        let cost = self
+            .bill
+            .with(compute)
+            .min(self.deposit.max(self.bill.fixed));
+        let us = u64::try_from(compute.as_micros()).unwrap_or(u64::MAX);
+        self.correct(0, cost, us);
+        cost
+    }
+
+    /// Gives back what was taken but for the cost.
+    fn correct(&self, predictions: u32, cost: MicroCredits, compute_us: u64) {
+        let rest = self.deposit - cost;
+        let mut state = self.account.account.state();
+        state.spent -= rest;
+        let day = self.day;
+        state.tenant.correct(day, predictions, rest, compute_us);
+        if let Some(key) = &self.key
+            && let Some(tally) = state.keys.get_mut(key)
+        {
+            tally.correct(day, predictions, rest, compute_us);
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.correct(self.bill.predictions, 0, 0);
+        }
+    }
+}
+
+fn refused(whose: &'static str, reached: Reached, window: Duration) -> PredictError {
+    PredictError::RateLimited {
+        whose,
+        rate: reached.rate,
+        window,
+        retry_after: reached.retry_after,
+    }
+}
+
+fn exhausted(whose: &'static str, what: tally::Full, now: UnixMs) -> PredictError {
+    let today = day_of(now);
+    let until = match what {
+        tally::Full::Day { .. } | tally::Full::Balance { .. } => begin_of(today + 1),
+        tally::Full::Month { .. } => begin_of(next_month_start(today)),
+    };
+    let left = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
+    PredictError::QuotaExhausted {
+        whose,
+        what: what.to_string(),
+        retry_after: Duration::from_millis(left.max(1_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

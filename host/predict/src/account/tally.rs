@@ -1,0 +1,215 @@
+//! What was used of a day and of a month.
+
+use std::fmt;
+use std::str::FromStr;
+
+use foretell_store::{Day, MicroCredits, Quotas, Used};
+
+use super::MICRO;
+use super::calendar::month_start;
+
+/// Counts of one tenant or key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    day: Day,
+    today: Part,
+    month: Part,
+}
+
+/// Of one stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Part {
+    predictions: u64,
+    compute_us: u64,
+    credits: MicroCredits,
+}
+
+/// What there is no more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// In this day.
+    Day {
+        /// Of what.
+        what: &'static str,
+        /// How much there is in a day.
+        limit: u64,
+    },
+    /// In this month.
+    Month {
+        /// Of what.
+        what: &'static str,
+        /// How much there is in a month.
+        limit: u64,
+    },
+    /// Credits that were given.
+    Balance {
+        /// What is there.
+        left: MicroCredits,
+        /// What the call may cost.
+        needed: MicroCredits,
+    },
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Day { what, limit } => {
+                write!(f, "its {limit} {what} of this day (UTC) are used up")
+            }
+            Self::Month { what, limit } => {
+                write!(f, "its {limit} {what} of this month (UTC) are used up")
+            }
+            Self::Balance { left, needed } => write!(
+                f,
+                "it has {} credits left, and this call may cost {}; an operator gives more",
+                Credits(left),
+                Credits(needed)
+            ),
+        }
+    }
+}
+
+/// Credits as a decimal number, without zeros at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credits(pub MicroCredits);
+
+impl fmt::Display for Credits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, part) = (self.0 / MICRO, (self.0 % MICRO).unsigned_abs());
+        if self.0 < 0 && whole == 0 {
+            f.write_str("-")?;
+        }
+        write!(f, "{whole}")?;
+        if part != 0 {
+            let digits = format!("{part:06}");
+            write!(f, ".{}", digits.trim_end_matches('0'))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that is no number of credits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("credits are a decimal number with at most six decimals, such as 12 or 0.25")]
+pub struct NoCredits;
+
+impl FromStr for Credits {
+    type Err = NoCredits;
+
+    fn from_str(text: &str) -> Result<Self, NoCredits> {
+        let (is_negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || !is_number(part) || part.len() > 6 {
+            return Err(NoCredits);
+        }
+        // Six digits behind the point are as many millionths.
+        let digits = format!("{whole}{part:0<6}");
+        let micro: MicroCredits = digits.parse().map_err(|_| NoCredits)?;
+        Ok(Self(if is_negative { -micro } else { micro }))
+    }
+}
+
+impl Tally {
+    /// What the ledger says of a day, and of its month up to now.
+    pub(super) fn of(day: Day, today: &Used, month: &Used) -> Self {
+        let part = |used: &Used| Part {
+            predictions: used.predictions,
+            compute_us: used.compute_us,
+            credits: used.credits,
+        };
+        Self {
+            day,
+            today: part(today),
+            month: part(month),
+        }
+    }
+
+    /// Begins a new day, and a new month, where one has begun. A clock that goes back begins nothing.
+    pub(super) fn turn_to(&mut self, day: Day) {
+        if day <= self.day {
+            return;
+        }
+        if month_start(day) != month_start(self.day) {
+            self.month = Part::default();
+        }
+        self.today = Part::default();
+        self.day = day;
+    }
+
+    /// Whether there is room for a call.
+    ///
+    /// # Errors
+    /// What there is no more of.
+    pub(super) fn room(
+        &self,
+        quotas: &Quotas,
+        predictions: u32,
+        credits: MicroCredits,
+    ) -> Result<(), Full> {
+        let rows = u64::from(predictions);
+        let fits = |used: u64, limit: Option<u64>| {
+            limit.is_none_or(|limit| used.saturating_add(rows) <= limit)
+        };
+        // What a call takes of time is known afterwards: it begins while there is any.
+        let any = |used_us: u64, limit: Option<u64>| limit.is_none_or(|ms| used_us / 1_000 < ms);
+        let (today, month) = (&self.today, &self.month);
+        let day = |what, limit: Option<u64>| Full::Day {
+            what,
+            limit: limit.unwrap_or(0),
+        };
+        let in_month = |what, limit: Option<u64>| Full::Month {
+            what,
+            limit: limit.unwrap_or(0),
+        };
+        if !fits(today.predictions, quotas.predictions_per_day) {
+            return Err(day("predictions", quotas.predictions_per_day));
+        }
+        if !fits(month.predictions, quotas.predictions_per_month) {
+            return Err(in_month("predictions", quotas.predictions_per_month));
+        }
+        if !any(today.compute_us, quotas.compute_ms_per_day) {
+            return Err(day("ms of compute", quotas.compute_ms_per_day));
+        }
+        if !any(month.compute_us, quotas.compute_ms_per_month) {
+            return Err(in_month("ms of compute", quotas.compute_ms_per_month));
+        }
+        if let Some(budget) = quotas.credits_per_month
+            && month.credits.saturating_add(credits) > budget
+        {
+            let limit = u64::try_from(budget / MICRO).unwrap_or(0);
+            return Err(in_month("credits", Some(limit)));
+        }
+        Ok(())
+    }
+
+    /// Takes what a call may need.
+    pub(super) fn take(&mut self, predictions: u32, credits: MicroCredits) {
+        for part in [&mut self.today, &mut self.month] {
+            part.predictions += u64::from(predictions);
+            part.credits = part.credits.saturating_add(credits);
+        }
+    }
+
+    /// Gives back what was taken on a day and not used, and adds what is known only now. What lies in an earlier day or
+    /// month is over.
+    pub(super) fn correct(
+        &mut self,
+        day: Day,
+        predictions: u32,
+        credits: MicroCredits,
+        compute_us: u64,
+    ) {
+        let (is_today, is_month) = (day == self.day, month_start(day) == month_start(self.day));
+        for (part, is_open) in [(&mut self.today, is_today), (&mut self.month, is_month)] {
+            if is_open {
+                part.predictions = part.predictions.saturating_sub(u64::from(predictions));
+                part.credits = part.credits.saturating_sub(credits);
+                part.compute_us = part.compute_us.saturating_add(compute_us);
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The records of what was asked: one for each prediction, and of what was refused, how often.
+//!
+//! A prediction leaves its record in a queue and goes; a task writes what has gathered, with the usage and the cost, in
+//! one transaction. What a crash takes is what came in the last [`GATHER`] and was not written yet. What is refused is
+//! gathered for a second and written as one row with a count, so that whoever knocks on the door a million times does not
+//! fill the disk.
+//!
+//! The queue is bounded. When it is full, either no prediction is run whose record could not be kept (`strict`), or
+//! records of one key and one version become one row with their sums (`fold`): what was used and what it costs is always
+//! written, to the credit.
+
+mod rows;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use foretell_store::port::UnixMs;
+use foretell_store::{Audit, Ledger, Spent, Used};
+use foretell_types::{ErrorKind, RequestId, TenantId};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::{Records, WhenFull};
+use crate::stage::identify::Principal;
+use crate::{Cached, Clock, PredictError, Target};
+
+/// How long records gather before they are written: what a crash may take.
+pub const GATHER: Duration = Duration::from_millis(10);
+/// How long refusals gather.
+const GATHER_REFUSALS_MS: UnixMs = 1_000;
+/// Records of one transaction, at most.
+const AT_ONCE: usize = 8_192;
+/// Different refusals that are gathered, at most; beyond, they are told by their code alone.
+const MAX_REFUSALS: usize = 4_096;
+/// How long to wait before a write is tried again, at first and at most.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A prediction that came to its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub(crate) at: UnixMs,
+    pub(crate) by: Arc<Principal>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) request_id: RequestId,
+    /// `ok`, or the code of the error.
+    pub(crate) outcome: &'static str,
+    pub(crate) cached: Cached,
+    pub(crate) used: Used,
+    /// From the body to the answer.
+    pub(crate) took: Duration,
+    /// A keyed hash of its inputs.
+    pub(crate) input: [u8; 32],
+}
+
+/// Something that was refused. Equal ones are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Refused {
+    /// Whose things were asked for; none = nobody's that is known.
+    pub tenant: Option<TenantId>,
+    /// Who asked; empty = nobody who is known.
+    pub actor: Arc<str>,
+    /// What was asked for: a route, or a model.
+    pub what: Arc<str>,
+    /// The code of the error.
+    pub code: &'static str,
+    /// Where it came from.
+    pub origin: Option<Arc<str>>,
+}
+
+impl Refused {
+    /// Something that was refused to somebody, or to nobody who is known.
+    pub(crate) fn of(by: Option<&Principal>, what: &str, kind: ErrorKind) -> Self {
+        Self {
+            tenant: by.and_then(|by| by.tenant.clone()),
+            actor: by.map_or_else(|| "".into(), |by| Arc::clone(&by.actor)),
+            what: what.into(),
+            code: kind.code(),
+            origin: None,
+        }
+    }
+}
+
+/// Keeps the records.
+pub struct Evidence {
+    ledger: Arc<dyn Ledger>,
+    audit: Arc<dyn Audit>,
+    clock: Clock,
+    records: Records,
+    queue: Mutex<Queue>,
+    /// There is something to write.
+    work: Notify,
+    /// What is being written, and could not be yet: one writer at a time.
+    writing: tokio::sync::Mutex<Option<Arc<Vec<Spent>>>>,
+    /// The last row of the log that was seen.
+    last: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    done: Vec<Done>,
+    folded: HashMap<(Arc<str>, TenantId, String, String), Folded>,
+    refused: HashMap<Refused, Count>,
+    refused_since: Option<UnixMs>,
+}
+
+/// Records that became one.
+#[derive(Debug, Clone, Default)]
+struct Folded {
+    at: UnixMs,
+    used: Used,
+}
+
+#[derive(Debug, Clone)]
+struct Count {
+    first: RequestId,
+    at: UnixMs,
+    count: u64,
+}
+
+impl Evidence {
+    /// Over the store.
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        audit: Arc<dyn Audit>,
+        records: Records,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            ledger,
+            audit,
+            clock,
+            records,
+            queue: Mutex::default(),
+            work: Notify::new(),
+            writing: tokio::sync::Mutex::default(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether a prediction may be run, as far as its record goes.
+    ///
+    /// # Errors
+    /// `Unavailable`, if its record could not be kept and must be.
+    pub(crate) fn has_room(&self) -> Result<(), PredictError> {
+        if !self.records.predictions {
+            return Ok(());
+        }
+        if self.records.when_full == WhenFull::Fold || self.queue().done.len() < self.records.queue
+        {
+            return Ok(());
+        }
+        Err(PredictError::Unavailable(
+            "the audit log cannot be written, and no prediction is run without its record".into(),
+        ))
+    }
+
+    /// Takes the record of a prediction.
+    pub(crate) fn done(&self, done: Done) {
+        if !self.records.predictions {
+            return;
+        }
+        let mut queue = self.queue();
+        let was_idle = queue.is_empty();
+        // With `strict`, those that were let in meanwhile are kept all the same.
+        if queue.done.len() >= self.records.queue && self.records.when_full == WhenFull::Fold {
+            queue.fold(done);
+        } else {
+            queue.done.push(done);
+        }
+        drop(queue);
+        if was_idle {
+            self.work.notify_one();
+        }
+    }
+
+    /// Counts something that was refused.
+    pub fn refused(&self, mut refused: Refused, request_id: &RequestId) {
+        let at = self.clock.now();
+        let mut queue = self.queue();
+        let was_idle = queue.is_empty();
+        if queue.refused.len() >= MAX_REFUSALS && !queue.refused.contains_key(&refused) {
+            refused = Refused {
+                tenant: None,
+                actor: "".into(),
+                what: "".into(),
+                code: refused.code,
+                origin: None,
+            };
+        }
+        queue.refused_since.get_or_insert(at);
+        let count = queue.refused.entry(refused).or_insert_with(|| Count {
+            first: request_id.clone(),
+            at,
+            count: 0,
+        });
+        count.count += 1;
+        drop(queue);
+        if was_idle {
+            self.work.notify_one();
+        }
+    }
+
+    /// Writes what has gathered.
+    ///
+    /// # Errors
+    /// Those of the store; what could not be written is kept.
+    pub async fn flush(self: &Arc<Self>) -> Result<(), PredictError> {
+        let evidence = Arc::clone(self);
+        // Apart: a caller that goes away must not take along what is half written.
+        let written = tokio::spawn(async move { evidence.write(true).await }).await;
+        written.map_err(|error| PredictError::Internal(error.to_string()))?
+    }
+
+    /// The last row of the log that this server has seen; none = it has seen none yet.
+    pub(crate) fn last_known(&self) -> Option<u64> {
+        match self.last.load(Ordering::Acquire) {
+            0 => None,
+            last => Some(last),
+        }
+    }
+
+    /// Writes, as long as it is polled.
+    pub async fn keep(self: Arc<Self>) {
+        match self.audit.last().await {
+            Ok(last) => {
+                self.last.fetch_max(last, Ordering::AcqRel);
+            }
+            Err(error) => tracing::warn!(%error, "the audit log could not be read"),
+        }
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            self.work.notified().await;
+            loop {
+                sleep_until(Instant::now() + GATHER).await;
+                match self.write(false).await {
+                    Ok(()) => pause = SHORTEST_PAUSE,
+                    Err(error) => {
+                        let cause = error.cause();
+                        tracing::error!(
+                            cause,
+                            "records could not be written; they are kept and tried again"
+                        );
+                        sleep_until(Instant::now() + pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                }
+                if self.queue().is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn write(&self, all: bool) -> Result<(), PredictError> {
+        let mut unwritten = self.writing.lock().await;
+        loop {
+            let batch = match unwritten.take() {
+                Some(batch) => batch,
+                None => {
+                    let taken = self.queue().take(all, self.clock.now());
+                    Arc::new(taken.rows())
+                }
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            // Kept until it is written, whatever happens.
+            *unwritten = Some(Arc::clone(&batch));
+            let last = self.ledger.settle(batch).await?;
+            *unwritten = None;
+            self.last.fetch_max(last, Ordering::AcqRel);
+        }
+    }
+
+    /// A panic elsewhere leaves a queue behind that can be used.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was taken out of the queue.
+struct Taken {
+    done: Vec<Done>,
+    folded: HashMap<(Arc<str>, TenantId, String, String), Folded>,
+    refused: HashMap<Refused, Count>,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.folded.is_empty() && self.refused.is_empty()
+    }
+
+    fn fold(&mut self, done: Done) {
+        let target = &done.target;
+        let name = (
+            Arc::clone(&done.by.actor),
+            target.tenant.clone(),
+            target.model.as_str().to_owned(),
+            target.version.as_str().to_owned(),
+        );
+        let folded = self.folded.entry(name).or_default();
+        folded.at = done.at;
+        folded.used.add(&done.used);
+    }
+
+    /// The oldest records, as many as fit one transaction; refusals once they are old enough, or with all.
+    fn take(&mut self, all: bool, now: UnixMs) -> Taken {
+        let done = if self.done.len() <= AT_ONCE {
+            std::mem::take(&mut self.done)
+        } else {
+            self.done.drain(..AT_ONCE).collect()
+        };
+        let is_due = |since| all || now - since >= GATHER_REFUSALS_MS || now < since;
+        let refused = if self.refused_since.is_some_and(is_due) {
+            self.refused_since = None;
+            std::mem::take(&mut self.refused)
+        } else {
+            HashMap::new()
+        };
+        Taken {
+            done,
+            folded: std::mem::take(&mut self.folded),
+            refused,
+        }
+    }
+}
