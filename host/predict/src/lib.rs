@@ -20,6 +20,7 @@ pub mod error;
 pub mod evidence;
 pub mod health;
 mod histogram;
+pub mod jwt;
 pub mod key;
 pub mod manage;
 mod predictor;
