@@ -16,6 +16,7 @@ mod logs;
 mod mistakes;
 mod openapi;
 mod repository;
+mod roles;
 mod statistics;
 mod traffic;
 mod uploads;
