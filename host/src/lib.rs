@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod folder;
 pub mod health;
+mod key_set;
 pub mod limits;
 pub mod lock;
 pub mod manifest;

@@ -13,15 +13,17 @@ use foretell_predict::health::{CachedAnswers, Check, Database, Health, StoredMod
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{ManagerParts, OperatorKey};
 use foretell_predict::{
-    AnswerCache, Books, CacheLimits, Clock, Evidence, Identity, Limits, Manager, PredictError,
-    Predictor, Registry,
+    AnswerCache, Books, CacheLimits, Checkpointer, Clock, Evidence, Identity, Limits, Manager,
+    PredictError, Predictor, Recorder, Registry, Sessions,
 };
 use foretell_store::{AuditKey, StoreError, Stores};
 use foretell_types::compile::Compiler;
 use foretell_types::run::Runner;
 use thiserror::Error;
+use tokio::sync::oneshot;
 
-use crate::config::governance::governance;
+use crate::config::governance::{Cost, governance};
+use crate::config::issuers::issuers;
 use crate::config::units::CacheBackend;
 use crate::config::{Cache, Config, Predictions, Sandbox, Server, Uploads};
 use crate::folder::DataFolder;
@@ -33,6 +35,7 @@ pub struct House {
     app: App,
     engine: Arc<Engine>,
     evidence: Arc<Evidence>,
+    checkpointer: Arc<Checkpointer>,
     http: HttpConfig,
     new_operator_key: Option<String>,
     /// Held to the end: the lock on the data folder.
@@ -54,6 +57,9 @@ pub enum StartError {
     /// The compile worker is this program itself, and the system does not say where that lies.
     #[error("this program's own path, for the compile worker: {0}")]
     Worker(io::Error),
+    /// The issuers of tokens: a key of theirs has changed since it was looked at.
+    #[error("{0}")]
+    Tokens(String),
     /// The operator's key.
     #[error("the operator's key: {0}")]
     OperatorKey(PredictError),
@@ -81,7 +87,13 @@ impl House {
         let secrets = Secrets::of(folder.path())?;
         let pepper = Pepper::new(&secrets.pepper);
         let audit_key = AuditKey::new(&pepper.derive("audit log"));
+        let checkpoint_secret = pepper.derive("audit checkpoints");
         let stores = open_stores(&config, folder.path(), audit_key).await?;
+        let recorder = Arc::new(Recorder::new(
+            Arc::clone(&stores.recordings),
+            Arc::clone(&stores.retention),
+            &pepper,
+        ));
         let worker = worker_command(&config)?;
         let engine_config = engine_config(
             &config.sandbox,
@@ -97,20 +109,39 @@ impl House {
         let health = Arc::new(Health::new(checks));
 
         let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
-        let identity = Arc::new(Identity::new(
+        let sessions = Arc::new(Sessions::new(
+            Arc::clone(&stores.sessions),
+            pepper.clone(),
+            Clock::system(),
+        ));
+        let mut identity = Identity::new(
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
             Arc::clone(&registry),
             pepper,
             Clock::system(),
-        ));
+        )
+        .with_sessions(Arc::clone(&sessions));
+        if !config.security.token_issuers.is_empty() {
+            let issuers = issuers(&config.security.token_issuers, Clock::system());
+            identity = identity.with_issuers(issuers.map_err(StartError::Tokens)?);
+        }
+        let identity = Arc::new(identity);
         let runner = runner(Arc::clone(&engine) as _);
-        let evidence = Arc::new(Evidence::new(
-            Arc::clone(&stores.ledger),
-            Arc::clone(&stores.audit),
-            config.audit.records(),
+        let checkpointer = Arc::new(Checkpointer::new(
+            Arc::clone(&stores.checkpoints),
+            &checkpoint_secret,
+            config.audit.checkpoints(),
             Clock::system(),
         ));
+        let evidence = Evidence::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.audit),
+            recorder,
+            config.audit.records(),
+            Clock::system(),
+        );
+        let evidence = Arc::new(evidence.with_checkpoints(Arc::clone(&checkpointer)));
         let books = Arc::new(Books::new(
             Arc::clone(&stores.ledger),
             Arc::clone(&stores.limits),
@@ -123,7 +154,7 @@ impl House {
             Arc::clone(&registry),
             Arc::clone(&runner),
             cache.clone(),
-            books,
+            Arc::clone(&books),
             &limits,
         ));
         let manager = Arc::new(Manager::new(ManagerParts {
@@ -131,10 +162,13 @@ impl House {
             registry,
             tenants: stores.tenants,
             keys: stores.keys,
+            users: stores.users,
+            sessions,
             models: stores.models,
             audit: stores.audit,
             ledger: stores.ledger,
             limit_store: stores.limits,
+            books,
             evidence: Arc::clone(&evidence),
             blobs: stores.blobs,
             cache,
@@ -156,7 +190,8 @@ impl House {
             },
             engine,
             evidence,
-            http: http_config(&config.server),
+            checkpointer,
+            http: http_config(&config.server, &config.cost),
             new_operator_key: match operator {
                 OperatorKey::Created(secret) => Some(secret.expose().to_owned()),
                 OperatorKey::Configured | OperatorKey::Existing => None,
@@ -180,13 +215,28 @@ impl House {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let keeping = tokio::spawn(Arc::clone(&self.evidence).keep());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let checkpointing = tokio::spawn(self.checkpointer.keep(async {
+            let _stopped = stopped.await;
+        }));
+        let manager = Arc::clone(&self.app.manager);
+        let keeping_uses = tokio::spawn(async move { manager.keep_uses().await });
+        let manager = Arc::clone(&self.app.manager);
+        let sweeping = tokio::spawn(async move { manager.keep_retention().await });
         let served = foretell_http::serve(listeners, self.app, self.http, shutdown).await;
         self.engine.stop();
         // Nobody is answered any more: what is written now is all there is.
         keeping.abort();
+        keeping_uses.abort();
+        sweeping.abort();
         if let Err(error) = self.evidence.flush().await {
             let cause = error.cause();
             tracing::error!(cause, "the last records of predictions are lost");
+        }
+        // The last row is there: now the last checkpoint.
+        drop(stop);
+        if let Err(error) = checkpointing.await {
+            tracing::error!(%error, "the last rows of the audit log have no checkpoint");
         }
         let summary = served?;
         tracing::info!(
@@ -331,8 +381,10 @@ fn cache_of(config: &Cache) -> Option<AnswerCache> {
     enabled.then(|| AnswerCache::new(&limits, Clock::system()))
 }
 
-fn http_config(server: &Server) -> HttpConfig {
+fn http_config(server: &Server, cost: &Cost) -> HttpConfig {
     HttpConfig {
+        // Millionths of a dollar, of which a double holds more than anybody asks for a credit.
+        usd_per_credit: cost.usd_per_credit.0 as f64 / 1e6,
         max_connections: server.max_connections,
         max_connections_per_address: server.max_connections_per_ip,
         trusted_proxies: server.trusted_proxies.0.clone(),

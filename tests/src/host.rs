@@ -84,7 +84,11 @@ impl Folder {
             data_dir: Some(self.data().to_string_lossy().into_owned()),
             listen: None,
         };
-        let environment = Environment::from([("FORETELL_ADMIN_KEY", operator_key)]);
+        let environment = Environment::from([
+            ("FORETELL_ADMIN_KEY", operator_key),
+            // Load is not limited where nobody asks for a limit.
+            ("RATE_LIMIT_ENABLED", "false"),
+        ]);
         let loaded = Config::load(&flags, &environment).unwrap_or_else(|error| panic!("{error}"));
         let mut config = loaded.config;
         config.worker_command = vec![built::server().into(), "compile-worker".into()];

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Limits of connections and requests. Plain data: the configuration checks the ranges before the port is bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Limits of connections and requests, and the price of a credit. Plain data: the configuration checks the ranges before
+/// the port is bound.
+#[derive(Debug, Clone, PartialEq)]
 pub struct HttpConfig {
     /// Connections open at once, at most; one more is answered 503 and closed. Default 4,096, range 1 to 1,000,000.
     pub max_connections: usize,
@@ -38,6 +39,8 @@ pub struct HttpConfig {
     pub drain_delay: Duration,
     /// Time for requests under way once the server stops, until they are cut off. Default 30 s, range 0 to 1 h.
     pub drain_grace: Duration,
+    /// What a credit costs, in US dollars, where costs are shown. Default 0.01, range 0 to 1,000,000.
+    pub usd_per_credit: f64,
 }
 
 impl Default for HttpConfig {
@@ -56,6 +59,7 @@ impl Default for HttpConfig {
             max_json_bytes: 64 << 10,
             drain_delay: Duration::ZERO,
             drain_grace: Duration::from_secs(30),
+            usd_per_credit: 0.01,
         }
     }
 }

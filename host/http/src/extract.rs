@@ -7,10 +7,10 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use foretell_predict::{CacheUse, Call, Credentials, PredictError};
+use foretell_predict::{CacheUse, Call, Credentials, PredictError, Subject};
 use foretell_types::{ErrorKind, RequestId};
 use http::header::{self, HeaderMap, HeaderName};
-use http::{Method, Uri, request};
+use http::{Method, Uri, Version, request};
 use warp::{Filter, Rejection};
 
 use crate::body::{Body, Patience};
@@ -19,6 +19,8 @@ use crate::reply::Failure;
 use crate::text::{percent_decoded, shown};
 
 /// Names a request in both directions.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const X_SUBJECT: HeaderName = HeaderName::from_static("x-subject");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -49,6 +51,9 @@ pub(crate) struct Head {
     /// HEAD stands here as GET: the transport leaves the body out by itself.
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    /// Whether its caller can tell an answer that is cut off from a whole one whose length nobody knew before: HTTP/1.0
+    /// cannot.
+    pub(crate) knows_chunks: bool,
     query: Option<String>,
     /// What a slow caller may do with the body.
     patience: Patience,
@@ -79,11 +84,15 @@ impl Head {
                 credentials: credentials(&headers),
                 prefix,
                 cache: cache_use(&headers),
+                idempotency_key: idempotency_key(&headers),
+                // A wrong one is refused before anything is done.
+                subject: subject(&headers).ok().flatten(),
                 address,
                 rate: OnceLock::new(),
             },
             method,
             headers,
+            knows_chunks: parts.version >= Version::HTTP_11,
             query: parts.uri.query().map(str::to_owned),
             patience,
         }
@@ -225,6 +234,22 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
         });
     let key = bearer.or_else(|| headers.get(X_API_KEY)?.to_str().ok().map(str::trim));
     Credentials::new(key.filter(|key| !key.is_empty()).map(str::to_owned))
+}
+
+/// Whom the inputs are about.
+///
+/// # Errors
+/// `Invalid` for a header that names nobody: what is recorded must not be recorded of somebody else.
+pub(crate) fn subject(headers: &HeaderMap) -> Result<Option<Subject>, PredictError> {
+    let value = headers.get(X_SUBJECT);
+    let text = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    text.map(|text| Subject::parse(&text)).transpose()
+}
+
+/// What the call is to be done once for; a text that no header should hold is refused by whoever reads it.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Option<Arc<str>> {
+    let value = headers.get(IDEMPOTENCY_KEY)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into())
 }
 
 /// What `Cache-Control` wants of the prediction cache: `no-store` is the stronger word, and what else may stand there has no

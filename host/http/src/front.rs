@@ -159,7 +159,7 @@ impl Routes {
             // RFC 9112, 3.2: two readers could take it for requests to two hosts.
             "a request of HTTP/1.1 has exactly one header `Host`"
         } else {
-            return None;
+            return extract::subject(&parts.headers).err().map(Failure::from);
         };
         Some(Failure::new(ErrorKind::Malformed, problem))
     }

@@ -27,6 +27,8 @@ const X_RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit
 const X_RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 /// Seconds until the current bucket of the window ends.
 const X_RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// The call was done before, and is answered again for free.
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const X_CREDITS_USED: HeaderName = HeaderName::from_static("x-credits-used");
 const X_MODEL_DIGEST: HeaderName = HeaderName::from_static("x-model-digest");
 const X_MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
@@ -407,6 +409,9 @@ pub(crate) fn describe(headers: &mut HeaderMap, answer: &Answer) {
     let target = &answer.target;
     let cached = HeaderValue::from_static(answer.lookup.cached.as_str());
     headers.insert(X_CACHE, cached);
+    if answer.is_repeated {
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
     for (name, value) in [
         (
             X_CREDITS_USED,

@@ -1,7 +1,8 @@
-//! Texts: a caller's, made safe to show; times, as they stand in JSON.
+//! Texts: a caller's, made safe to show; times, as they stand in JSON and in queries.
 
 /// Characters of a caller's text that a message shows.
 const SHOWN_CHARS: usize = 80;
+const MS_PER_DAY: i64 = 86_400_000;
 
 /// A caller's text, safe to show in messages and logs: escaped and cut.
 pub(crate) fn shown(text: &str) -> String {
@@ -47,8 +48,8 @@ fn hex(digit: u8) -> Option<u8> {
 /// Milliseconds since 1970 as RFC 3339 in UTC, with milliseconds: `2026-11-24T22:30:00.000Z`.
 pub(crate) fn rfc3339(unix_ms: i64) -> String {
     let (days, ms) = (
-        unix_ms.div_euclid(86_400_000),
-        unix_ms.rem_euclid(86_400_000),
+        unix_ms.div_euclid(MS_PER_DAY),
+        unix_ms.rem_euclid(MS_PER_DAY),
     );
     let (year, month, day) = civil(days);
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
@@ -56,6 +57,64 @@ pub(crate) fn rfc3339(unix_ms: i64) -> String {
         "{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z",
         ms % 1_000
     )
+}
+
+/// A day counted from 1970-01-01: `2026-11-24`.
+pub(crate) fn date(day: i64) -> String {
+    let (year, month, day) = civil(day);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// The day of `2026-11-24`, counted from 1970-01-01; nothing for what is no day of the calendar.
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let date = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
+    let days = day_of_civil(date);
+    // The 30th of February is some day, but has another date.
+    (parts.next().is_none() && civil(days) == date).then_some(days)
+}
+
+/// The milliseconds since 1970 of a moment in UTC, as RFC 3339 has it (`2026-11-24T22:30:00Z`, where milliseconds may
+/// follow the seconds), of the begin of a day (`2026-11-24`), or as they are (`1795559400000`).
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
+    let Some((date, time)) = text.split_once('T') else {
+        return match parse_date(text) {
+            Some(day) => Some(day * MS_PER_DAY),
+            None => digits(text, text.len()),
+        };
+    };
+    let time = time.strip_suffix('Z')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let mut parts = time.split(':');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let (hours, minutes, seconds) = (digits(hours, 2)?, digits(minutes, 2)?, digits(seconds, 2)?);
+    let is_time = parts.next().is_none() && hours < 24 && minutes < 60 && seconds < 60;
+    let scale = match fraction.len() {
+        1 => 100,
+        2 => 10,
+        3 => 1,
+        _ => return None,
+    };
+    let ms = digits(fraction, fraction.len())? * scale;
+    let day = parse_date(date)?;
+    is_time.then_some(day * MS_PER_DAY + ((hours * 60 + minutes) * 60 + seconds) * 1_000 + ms)
+}
+
+/// A number of this many digits, and of nothing else.
+fn digits(text: &str, count: usize) -> Option<i64> {
+    let is_number = text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(text)?.parse().ok()
+}
+
+/// The day of a date, counted from 1970-01-01: what [`civil`] undoes.
+fn day_of_civil((year, month, day): (i64, i64, i64)) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 /// The date of a day counted from 1970-01-01, in the Gregorian calendar. Years are counted from March, so that the leap
@@ -114,6 +173,65 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(rfc3339(ms), expected);
+            assert_eq!(parse_time(expected), Some(ms));
+        }
+    }
+
+    #[test]
+    fn every_day_has_one_date() {
+        // From before 1970 to after 2400: one whole era and more.
+        for day in -1_000..160_000 {
+            assert_eq!(parse_date(&date(day)), Some(day), "{day}");
+        }
+        assert_eq!(
+            (date(0), date(20_781)),
+            ("1970-01-01".into(), "2026-11-24".into())
+        );
+    }
+
+    #[test]
+    fn a_moment_is_read_in_three_forms_and_in_no_other() {
+        for (text, ms) in [
+            ("0", 0),
+            ("1795559696123", 1_795_559_696_123),
+            ("1970-01-02", 86_400_000),
+            ("2026-11-24T22:34:56Z", 1_795_559_696_000),
+            ("2026-11-24T22:34:56.1Z", 1_795_559_696_100),
+            ("2026-11-24T22:34:56.12Z", 1_795_559_696_120),
+            ("2000-02-29", 951_782_400_000),
+        ] {
+            assert_eq!(parse_time(text), Some(ms), "{text}");
+        }
+        for none in [
+            "",
+            "-1",
+            "+1",
+            "1.5",
+            "99999999999999999999",
+            "2026-1-01",
+            "2026-00-10",
+            "2026-13-01",
+            "2026-02-30",
+            "2100-02-29",
+            "2026-11-31",
+            "2026-11-00",
+            "2026-11-24-01",
+            "26-11-24",
+            "2026-11-24T",
+            "2026-11-24T22:34Z",
+            "2026-11-24T22:34:56",
+            "2026-11-24T22:34:56+00:00",
+            "2026-11-24T24:00:00Z",
+            "2026-11-24T22:60:00Z",
+            "2026-11-24T22:34:60Z",
+            "2026-11-24T22:34:56.Z",
+            "2026-11-24T22:34:56.1234Z",
+            "2026-11-24T22:34:56:01Z",
+            "2026-11-24t22:34:56z",
+            "2026-11-24 22:34:56Z",
+            "\u{662}\u{660}\u{662}\u{666}-11-24",
+        ] {
+            assert_eq!(parse_time(none), None, "{none}");
         }
     }
 }

@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use foretell_store::port::UnixMs;
-use foretell_store::{Day, Ledger, LimitStore, MicroCredits, Price, Quotas, TenantLimits, day_of};
+use foretell_store::{
+    Act, Day, Entry, Ledger, LimitStore, MicroCredits, Price, Quotas, TenantLimits, day_of,
+};
 use foretell_types::{KeyId, ModelName, TenantId};
 
 use self::calendar::{begin_of, month_start, next_month_start};
 use self::tally::Tally;
 pub use self::tally::{Credits, NoCredits};
-use crate::config::{Governance, HitPrice};
+use crate::config::{Governance, HitPrice, Storage};
 use crate::evidence::Evidence;
 use crate::rate::{Rate, Reached, Window};
 use crate::{Clock, PredictError};
@@ -57,6 +59,10 @@ pub(crate) struct Terms {
     limits: TenantLimits,
     /// Keys that have limits of their own.
     keys: HashMap<KeyId, KeyTerms>,
+    /// Models that have: requests in a window.
+    models: HashMap<ModelName, (u64, Arc<Window>)>,
+    /// Whether its predictions are recorded.
+    pub(crate) records: bool,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,10 @@ struct State {
     keys: HashMap<KeyId, Tally>,
     granted: MicroCredits,
     spent: MicroCredits,
+    /// The month whose budget a warning was recorded for.
+    warned: Option<Day>,
+    /// Uploads of a day.
+    uploads: Option<(Day, u64)>,
 }
 
 /// What a call takes before it is run.
@@ -86,6 +96,13 @@ pub(crate) struct Bill {
 }
 
 impl Bill {
+    /// For what was paid before.
+    pub(crate) const NOTHING: Self = Self {
+        predictions: 0,
+        fixed: 0,
+        per_ms: 0,
+    };
+
     /// What it costs with so much time in the sandbox.
     pub(crate) fn with(&self, compute: Duration) -> MicroCredits {
         let us = i128::try_from(compute.as_micros()).unwrap_or(i128::MAX);
@@ -175,6 +192,7 @@ impl Books {
         let limits = self.limits.of_tenant(tenant).await?;
         let set = self.limits.of_keys(tenant).await?;
         let granted = self.ledger.account(tenant).await?;
+        let recording = self.evidence.recorder().policy(tenant).await?;
         let today = day_of(self.clock.now());
         if before.is_none() {
             let tally = self.tally(tenant, None, today).await?;
@@ -195,8 +213,19 @@ impl Books {
             };
             keys.insert(key, KeyTerms { quotas, window });
         }
+        let models = limits.models_requests.iter().map(|(model, limit)| {
+            let known = before.as_ref().and_then(|terms| terms.models.get(model));
+            let window = known.map_or_else(Arc::default, |(_, window)| Arc::clone(window));
+            (model.clone(), (*limit, window))
+        });
+        let models = models.collect();
         account.state().granted = granted.granted;
-        let terms = Arc::new(Terms { limits, keys });
+        let terms = Arc::new(Terms {
+            limits,
+            keys,
+            models,
+            records: recording.enabled,
+        });
         account.terms.store(Some(Arc::clone(&terms)));
         Ok(terms)
     }
@@ -249,6 +278,65 @@ impl Books {
             (Some(tenant), Some(key)) if key.remaining < tenant.remaining => Some(key),
             (tenant, key) => tenant.or(key),
         })
+    }
+
+    /// Counts one request of a model, where that has a limit of its own.
+    ///
+    /// # Errors
+    /// `RateLimited`, with when to come back.
+    pub(crate) fn count_of_model(
+        &self,
+        terms: &Terms,
+        model: &ModelName,
+    ) -> Result<Option<Rate>, PredictError> {
+        let Some((limit, window)) = terms.models.get(model) else {
+            return Ok(None);
+        };
+        let length = self.governance.window;
+        let counted = window.take(*limit, length, self.began.elapsed());
+        let rate = counted.map_err(|reached| refused("model", reached, length))?;
+        Ok(Some(rate))
+    }
+
+    /// What the tenant may keep, and bring in a day.
+    pub(crate) fn storage(&self, terms: &Terms) -> Storage {
+        let (limits, default) = (&terms.limits, &self.governance.storage);
+        Storage {
+            bytes: limits.stored_bytes.or(default.bytes),
+            models: limits.models.map(u64::from).or(default.models),
+            uploads_per_day: limits
+                .uploads_per_day
+                .map(u64::from)
+                .or(default.uploads_per_day),
+        }
+    }
+
+    /// Counts one upload of a day. `before` = how many there were today, for the first of a day that this server sees.
+    ///
+    /// # Errors
+    /// `QuotaExhausted`; it is not counted then.
+    pub(crate) fn count_upload(
+        &self,
+        account: &Account,
+        limit: u64,
+        before: u64,
+    ) -> Result<(), PredictError> {
+        let now = self.clock.now();
+        let today = day_of(now);
+        let mut state = account.state();
+        let count = match state.uploads {
+            Some((day, count)) if day == today => count.max(before),
+            _ => before,
+        };
+        if count >= limit {
+            let what = tally::Full::Day {
+                what: "uploads",
+                limit,
+            };
+            return Err(exhausted("tenant", what, now));
+        }
+        state.uploads = Some((today, count + 1));
+        Ok(())
     }
 
     /// Predictions that the tenant may have under way, where something else than the default was set.
@@ -311,6 +399,8 @@ impl Books {
             keys,
             granted,
             spent,
+            warned,
+            ..
         } = &mut *state;
         of_tenant.turn_to(day);
         of_tenant
@@ -336,7 +426,19 @@ impl Books {
         }
         of_tenant.take(bill.predictions, deposit);
         *spent += deposit;
+        let month = month_start(day);
+        let budget = quotas.credits_per_month.filter(|_| *warned != Some(month));
+        let is_nearly_spent = budget.filter(|budget| {
+            let used = i128::from(of_tenant.credits_of_month()) * 100;
+            used >= i128::from(*budget) * i128::from(self.governance.budget_warning)
+        });
+        if is_nearly_spent.is_some() {
+            *warned = Some(month);
+        }
         drop(state);
+        if let Some(budget) = is_nearly_spent {
+            self.warn(&tenant.id, budget);
+        }
         Ok(Reserved {
             account: Arc::clone(tenant),
             key: own.map(|(key, _)| key.clone()),
@@ -345,6 +447,27 @@ impl Books {
             day,
             is_open: true,
         })
+    }
+}
+
+impl Books {
+    /// Most of a month's budget is spent: recorded once for each month, and again after a restart.
+    fn warn(&self, tenant: &TenantId, budget: MicroCredits) {
+        let percent = self.governance.budget_warning;
+        let of = Credits(budget);
+        tracing::warn!(%tenant, budget = %of, percent, "most of the month's budget is spent");
+        self.evidence.note(Entry {
+            at: self.clock.now(),
+            tenant: Some(tenant.clone()),
+            actor: "server".into(),
+            act: Act::BudgetWarn,
+            object: tenant.as_str().to_owned(),
+            outcome: "ok".into(),
+            request_id: None,
+            origin: None,
+            detail: format!("{{\"micro_credits_per_month\":{budget},\"percent\":{percent}}}"),
+            once: None,
+        });
     }
 }
 

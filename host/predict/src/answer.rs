@@ -30,6 +30,8 @@ pub struct Answer {
     pub at: Instant,
     /// What it cost, in millionths of credits.
     pub credits: MicroCredits,
+    /// Whether the same call was done before, and this one was for free.
+    pub is_repeated: bool,
 }
 
 /// The outputs of a run, or those that were kept of an earlier one.

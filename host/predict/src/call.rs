@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use foretell_types::record::Record;
 use foretell_types::run::Urgency;
@@ -26,10 +26,49 @@ pub struct Call {
     pub prefix: Option<String>,
     /// What the caller wants of the cache.
     pub cache: CacheUse,
+    /// What it is to be done once for, however often it is sent: the header `Idempotency-Key`, as written.
+    pub idempotency_key: Option<Arc<str>>,
+    /// Whom it is about, as the caller names the person: the header `X-Subject`; none = nobody is named.
+    pub subject: Option<Subject>,
     /// Where it comes from; none where nobody knows.
     pub address: Option<IpAddr>,
     /// How its limit of requests stands, once it was counted: for the answer's headers, whatever the answer is.
     pub rate: OnceLock<Rate>,
+}
+
+/// How a caller names the person whom a prediction is about. It is never stored or shown: a keyed hash stands for it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Subject(Arc<str>);
+
+/// Characters of a subject, at most.
+const MAX_SUBJECT: usize = 256;
+
+impl Subject {
+    /// Accepts 1 to 256 visible ASCII characters.
+    ///
+    /// # Errors
+    /// `Invalid` for any other text.
+    pub fn parse(text: &str) -> Result<Self, PredictError> {
+        let is_subject = (1..=MAX_SUBJECT).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_subject {
+            Ok(Self(text.into()))
+        } else {
+            Err(PredictError::Invalid(format!(
+                "a subject (`X-Subject`) is 1 to {MAX_SUBJECT} visible ASCII characters, without spaces"
+            )))
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subject(…)")
+    }
 }
 
 /// What a caller wants of the prediction cache.
@@ -44,32 +83,48 @@ pub enum CacheUse {
     Bypass,
 }
 
-/// The key that a caller shows, as sent; never logged.
+/// What a caller shows, as sent; never logged.
 #[derive(Clone, Default)]
-pub struct Credentials(Option<String>);
+pub struct Credentials {
+    key: Option<String>,
+    session: Option<String>,
+}
 
 impl Credentials {
-    /// The text of a key, without `Bearer`; none = the caller shows nothing.
+    /// The text of a key or a token, without `Bearer`; none = the caller shows nothing.
     pub const fn new(key: Option<String>) -> Self {
-        Self(key)
+        Self { key, session: None }
+    }
+
+    /// The secret of a session. A transport takes it from a browser only where the request changes nothing, or where
+    /// [`Sessions::csrf_holds`](crate::Sessions::csrf_holds).
+    pub const fn of_session(secret: String) -> Self {
+        Self {
+            key: None,
+            session: Some(secret),
+        }
     }
 
     pub(crate) fn key(&self) -> Option<&str> {
-        self.0.as_deref()
+        self.key.as_deref()
+    }
+
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
     }
 
     /// Whether the caller shows nothing.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.key.is_none() && self.session.is_none()
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
-            "Credentials(…)"
-        } else {
+        f.write_str(if self.is_empty() {
             "Credentials(none)"
+        } else {
+            "Credentials(…)"
         })
     }
 }
@@ -171,6 +226,11 @@ pub trait Payload: Send {
 
     /// The value of a header that came with it, by its name in lower case; none where it is absent or no text.
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+
+    /// The request whose recording this is, to be run again; none = it comes from a caller.
+    fn replays(&self) -> Option<&RequestId> {
+        None
+    }
 
     /// Turns what was read into inputs for this version. Called where long work harms nobody. What was read is let go
     /// unless it is wanted again, for another version.

@@ -50,12 +50,27 @@ pub struct Governance {
     pub window: Duration,
     /// What each tenant may use. Default: 1,000 requests in a window, and nothing else is limited.
     pub quotas: Quotas,
+    /// What each tenant may keep, and bring in a day. Default: no limit.
+    pub storage: Storage,
+    /// Percent of a month's budget of credits at which a warning is recorded. Default 80.
+    pub budget_warning: u32,
     /// Whether tenants may only spend credits that they were given. Default: no.
     pub prepaid: bool,
     /// What predictions cost. Default: one credit each, and nothing for time.
     pub price: Price,
     /// What an answer costs that was given before.
     pub hits: HitPrice,
+}
+
+/// What a tenant may keep, and bring in a day. What is absent is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Storage {
+    /// Bytes of the plugins and artifacts of all versions.
+    pub bytes: Option<u64>,
+    /// Models.
+    pub models: Option<u64>,
+    /// Uploads in a day of UTC, those that are refused among them.
+    pub uploads_per_day: Option<u64>,
 }
 
 /// What an answer costs that was given before. It takes no time in the sandbox.
@@ -76,6 +91,8 @@ impl Default for Governance {
                 requests_per_window: Some(1_000),
                 ..Quotas::default()
             },
+            storage: Storage::default(),
+            budget_warning: 80,
             prepaid: false,
             price: Price {
                 prediction: Some(MICRO),

@@ -33,6 +33,15 @@ pub enum PredictError {
         /// Any of these would do.
         needed: &'static [Scope],
     },
+    /// The key is for other models.
+    #[error("this key is not for the model `{model}`; use one that is, or one for all models")]
+    NotItsModel {
+        /// The model.
+        model: String,
+    },
+    /// The key is for some models, and this is about all of them.
+    #[error("this key is for single models, and this is about all of them; use one for all models")]
+    NotItsModels,
     /// A key asks for more than its creator may give.
     #[error("{0}")]
     NotGrantable(String),
@@ -124,6 +133,12 @@ pub enum PredictError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Too many logins have failed, with this name or from this address.
+    #[error("too many logins have failed; try again in {} s", seconds(.retry_after))]
+    TooManyLogins {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The quota or the credits are used up.
     #[error("this {whose} is out of quota: {what}")]
     QuotaExhausted {
@@ -133,6 +148,16 @@ pub enum PredictError {
         what: String,
         /// When there is more.
         retry_after: Duration,
+    },
+    /// The tenant may keep no more.
+    #[error(
+        "this tenant may keep {limit} {what}, and this would be more; delete versions that nobody needs, or ask the operator for more"
+    )]
+    StorageFull {
+        /// How much it may keep.
+        limit: u64,
+        /// Of what.
+        what: &'static str,
     },
     /// The version failed again and again, and is left alone for a while.
     #[error(
@@ -180,7 +205,10 @@ impl PredictError {
             Self::Mismatch(mismatch) => mismatch.kind(),
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Unauthenticated(_) => ErrorKind::Unauthenticated,
-            Self::Forbidden { .. } | Self::NotGrantable(_) => ErrorKind::Forbidden,
+            Self::Forbidden { .. }
+            | Self::NotItsModel { .. }
+            | Self::NotItsModels
+            | Self::NotGrantable(_) => ErrorKind::Forbidden,
             Self::TenantRequired => ErrorKind::TenantRequired,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Conflict(_) => ErrorKind::Conflict,
@@ -190,8 +218,10 @@ impl PredictError {
             Self::Run { error, .. } | Self::Load { error, .. } => error.kind(),
             Self::Contract { .. } => ErrorKind::PluginContract,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
-            Self::TenantBusy { .. } | Self::RateLimited { .. } => ErrorKind::RateLimited,
-            Self::QuotaExhausted { .. } => ErrorKind::QuotaExhausted,
+            Self::TenantBusy { .. } | Self::RateLimited { .. } | Self::TooManyLogins { .. } => {
+                ErrorKind::RateLimited
+            }
+            Self::QuotaExhausted { .. } | Self::StorageFull { .. } => ErrorKind::QuotaExhausted,
             Self::Suspended { .. } => ErrorKind::ModelSuspended,
             Self::Unloaded { .. } => ErrorKind::ModelUnloaded,
             Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
@@ -250,6 +280,7 @@ impl PredictError {
             Self::Overloaded { retry_after, .. }
             | Self::TenantBusy { retry_after, .. }
             | Self::RateLimited { retry_after, .. }
+            | Self::TooManyLogins { retry_after }
             | Self::QuotaExhausted { retry_after, .. }
             | Self::Suspended { retry_after, .. } => Some(*retry_after),
             Self::Run {
@@ -265,6 +296,8 @@ impl PredictError {
                 ..
             }
             | Self::Unavailable(_) => Some(Duration::from_secs(2)),
+            // Time alone makes no room.
+            Self::StorageFull { .. } => Some(Duration::from_secs(3_600)),
             _ => None,
         }
     }

@@ -8,7 +8,11 @@
 //! The queue is bounded. When it is full, either no prediction is run whose record could not be kept (`strict`), or
 //! records of one key and one version become one row with their sums (`fold`): what was used and what it costs is always
 //! written, to the credit.
+//!
+//! Recordings, of tenants that want them, are written after the records, in batches of their own. They are bounded by
+//! their bytes: beyond, `strict` refuses predictions that are to be recorded, and `fold` goes on without recordings.
 
+mod checkpoint;
 mod rows;
 
 use std::collections::HashMap;
@@ -17,14 +21,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foretell_store::port::UnixMs;
-use foretell_store::{Audit, Ledger, Spent, Used};
+use foretell_store::{Audit, AuditRecord, Entry, Ledger, Mark, Spent, Used};
+use foretell_types::signature::Checked;
 use foretell_types::{ErrorKind, RequestId, TenantId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Records, WhenFull};
+use crate::recording::{Complete, Draft, NoRoom, Recorder};
 use crate::stage::identify::Principal;
-use crate::{Cached, Clock, PredictError, Target};
+use crate::{Cached, Call, Clock, PredictError, Target};
+
+pub use checkpoint::{CheckpointRules, Checkpointer};
 
 /// How long records gather before they are written: what a crash may take.
 pub const GATHER: Duration = Duration::from_millis(10);
@@ -53,6 +61,10 @@ pub(crate) struct Done {
     pub(crate) took: Duration,
     /// A keyed hash of its inputs.
     pub(crate) input: [u8; 32],
+    /// What it is found by if it is sent again.
+    pub(crate) once: Option<Mark>,
+    /// The request whose recording was run again.
+    pub(crate) replays: Option<RequestId>,
 }
 
 /// Something that was refused. Equal ones are counted.
@@ -87,6 +99,7 @@ impl Refused {
 pub struct Evidence {
     ledger: Arc<dyn Ledger>,
     audit: Arc<dyn Audit>,
+    recorder: Arc<Recorder>,
     clock: Clock,
     records: Records,
     queue: Mutex<Queue>,
@@ -96,6 +109,8 @@ pub struct Evidence {
     writing: tokio::sync::Mutex<Option<Arc<Vec<Spent>>>>,
     /// The last row of the log that was seen.
     last: AtomicU64,
+    /// Signs what the log came to; none = nobody does.
+    checkpointer: Option<Arc<Checkpointer>>,
 }
 
 #[derive(Default)]
@@ -104,6 +119,8 @@ struct Queue {
     folded: HashMap<(Arc<str>, TenantId, String, String), Folded>,
     refused: HashMap<Refused, Count>,
     refused_since: Option<UnixMs>,
+    /// At most one for each tenant and month.
+    notes: Vec<Entry>,
 }
 
 /// Records that became one.
@@ -125,18 +142,59 @@ impl Evidence {
     pub fn new(
         ledger: Arc<dyn Ledger>,
         audit: Arc<dyn Audit>,
+        recorder: Arc<Recorder>,
         records: Records,
         clock: Clock,
     ) -> Self {
         Self {
             ledger,
             audit,
+            recorder,
             clock,
             records,
             queue: Mutex::default(),
             work: Notify::new(),
             writing: tokio::sync::Mutex::default(),
             last: AtomicU64::new(0),
+            checkpointer: None,
+        }
+    }
+
+    /// With checkpoints of the log, which others look at as well. Who makes them keeps them.
+    pub fn with_checkpoints(mut self, checkpointer: Arc<Checkpointer>) -> Self {
+        self.checkpointer = Some(checkpointer);
+        self
+    }
+
+    /// Who signs what the log came to.
+    pub(crate) fn checkpointer(&self) -> Option<&Checkpointer> {
+        self.checkpointer.as_deref()
+    }
+
+    /// Who keeps recordings.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// A recording of what is asked of a version; none if it is not kept: it is too large, or too much waits to be written.
+    ///
+    /// # Errors
+    /// `Unavailable`, if it could not be kept and must be.
+    pub(crate) fn draft(
+        &self,
+        call: &Call,
+        target: &Arc<Target>,
+        inputs: &Checked,
+    ) -> Result<Option<Draft>, PredictError> {
+        match (self.recorder.draft(call, target, inputs), self.records.when_full) {
+            (Ok(draft), _) => Ok(draft),
+            (Err(NoRoom), WhenFull::Fold) => {
+                self.recorder.dropped();
+                Ok(None)
+            }
+            (Err(NoRoom), WhenFull::Strict) => Err(PredictError::Unavailable(
+                "recordings cannot be written, and no prediction of this tenant is run without its recording".into(),
+            )),
         }
     }
 
@@ -157,11 +215,20 @@ impl Evidence {
         ))
     }
 
-    /// Takes the record of a prediction.
-    pub(crate) fn done(&self, done: Done) {
-        if !self.records.predictions {
-            return;
+    /// Takes the record of a prediction, and its recording, where there is one.
+    pub(crate) fn done(&self, done: Done, recording: Option<Complete>) {
+        let at = done.at;
+        if self.records.predictions {
+            self.take(done);
         }
+        // After the record: what is gathered for a write has its record in the queue, or written.
+        if let Some(recording) = recording {
+            self.recorder.keep(recording, at);
+            self.work.notify_one();
+        }
+    }
+
+    fn take(&self, done: Done) {
         let mut queue = self.queue();
         let was_idle = queue.is_empty();
         // With `strict`, those that were let in meanwhile are kept all the same.
@@ -170,6 +237,17 @@ impl Evidence {
         } else {
             queue.done.push(done);
         }
+        drop(queue);
+        if was_idle {
+            self.work.notify_one();
+        }
+    }
+
+    /// Takes what the server itself has to say.
+    pub(crate) fn note(&self, entry: Entry) {
+        let mut queue = self.queue();
+        let was_idle = queue.is_empty();
+        queue.notes.push(entry);
         drop(queue);
         if was_idle {
             self.work.notify_one();
@@ -214,6 +292,14 @@ impl Evidence {
         written.map_err(|error| PredictError::Internal(error.to_string()))?
     }
 
+    /// The row of a call that marked itself, if it was done and is written.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn marked(&self, mark: &Mark) -> Result<Option<AuditRecord>, PredictError> {
+        Ok(self.audit.marked(mark).await?)
+    }
+
     /// The last row of the log that this server has seen; none = it has seen none yet.
     pub(crate) fn last_known(&self) -> Option<u64> {
         match self.last.load(Ordering::Acquire) {
@@ -247,7 +333,7 @@ impl Evidence {
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
                 }
-                if self.queue().is_empty() {
+                if self.queue().is_empty() && self.recorder.is_idle() {
                     break;
                 }
             }
@@ -256,6 +342,7 @@ impl Evidence {
 
     async fn write(&self, all: bool) -> Result<(), PredictError> {
         let mut unwritten = self.writing.lock().await;
+        self.recorder.gather().await;
         loop {
             let batch = match unwritten.take() {
                 Some(batch) => batch,
@@ -265,7 +352,7 @@ impl Evidence {
                 }
             };
             if batch.is_empty() {
-                return Ok(());
+                return self.recorder.write().await;
             }
             // Kept until it is written, whatever happens.
             *unwritten = Some(Arc::clone(&batch));
@@ -286,11 +373,15 @@ struct Taken {
     done: Vec<Done>,
     folded: HashMap<(Arc<str>, TenantId, String, String), Folded>,
     refused: HashMap<Refused, Count>,
+    notes: Vec<Entry>,
 }
 
 impl Queue {
     fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.folded.is_empty() && self.refused.is_empty()
+        self.done.is_empty()
+            && self.folded.is_empty()
+            && self.refused.is_empty()
+            && self.notes.is_empty()
     }
 
     fn fold(&mut self, done: Done) {
@@ -324,6 +415,7 @@ impl Queue {
             done,
             folded: std::mem::take(&mut self.folded),
             refused,
+            notes: std::mem::take(&mut self.notes),
         }
     }
 }

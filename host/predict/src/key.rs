@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use foretell_types::KeyId;
+use foretell_types::{KeyId, UserId};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -34,14 +34,43 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What keys are made of: bytes that nobody can guess.
+pub(crate) enum Source {
+    /// The system's.
+    Random,
+    /// Those of a secret and a mark, which are the same each time: a key that is asked for twice is made once.
+    Seed(Box<blake3::OutputReader>),
+}
+
+impl Source {
+    /// The bytes of a mark, under a secret that is kept for this alone.
+    pub(crate) fn of_mark(secret: &[u8; 32], mark: &[u8; 32]) -> Self {
+        let hash = blake3::Hasher::new_keyed(secret)
+            .update(mark)
+            .finalize_xof();
+        Self::Seed(Box::new(hash))
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), PredictError> {
+        match self {
+            Self::Random => getrandom::fill(bytes)
+                .map_err(|error| PredictError::Internal(format!("no randomness: {error}"))),
+            Self::Seed(reader) => {
+                reader.fill(bytes);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Makes a new key.
 ///
 /// # Errors
 /// `Internal` if the system has no randomness to give.
-pub(crate) fn generate() -> Result<Secret, PredictError> {
+pub(crate) fn generate(source: &mut Source) -> Result<Secret, PredictError> {
     let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECK_CHARS);
     text.push_str(PREFIX);
-    push_random(&mut text, RANDOM_CHARS, BASE62)?;
+    push_random(source, &mut text, RANDOM_CHARS, BASE62)?;
     let check = checksum(&text);
     text.push_str(&check);
     Ok(Secret(text))
@@ -52,9 +81,34 @@ pub(crate) fn generate() -> Result<Secret, PredictError> {
 /// # Errors
 /// As [`generate`].
 pub(crate) fn generate_id() -> Result<KeyId, PredictError> {
-    let mut text = String::from("key_");
-    push_random(&mut text, 16, b"0123456789abcdefghijklmnopqrstuvwxyz")?;
+    let text = random_id("key_")?;
     KeyId::parse(&text).map_err(|error| PredictError::Internal(error.to_string()))
+}
+
+/// Makes the public name of a user.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn generate_user_id() -> Result<UserId, PredictError> {
+    let text = random_id("usr_")?;
+    UserId::parse(&text).map_err(|error| PredictError::Internal(error.to_string()))
+}
+
+/// Makes a secret of another kind: `prefix`, and 43 base62 characters (256 bits). It has no checksum, because nobody types it.
+///
+/// # Errors
+/// As [`generate`].
+pub(crate) fn generate_secret(prefix: &str) -> Result<Secret, PredictError> {
+    let mut text = String::from(prefix);
+    push_random(&mut Source::Random, &mut text, 43, BASE62)?;
+    Ok(Secret(text))
+}
+
+fn random_id(prefix: &str) -> Result<String, PredictError> {
+    let mut text = String::from(prefix);
+    let alphabet = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    push_random(&mut Source::Random, &mut text, 16, alphabet)?;
+    Ok(text)
 }
 
 /// Whether a text of our form carries the right checksum. `None`: it is not of our form (an operator's own key).
@@ -102,14 +156,18 @@ impl fmt::Debug for Pepper {
     }
 }
 
-fn push_random(text: &mut String, chars: usize, alphabet: &[u8]) -> Result<(), PredictError> {
+fn push_random(
+    source: &mut Source,
+    text: &mut String,
+    chars: usize,
+    alphabet: &[u8],
+) -> Result<(), PredictError> {
     // Bytes past the largest multiple of the alphabet are thrown away, so that every character is equally likely.
     let fair = 256 - 256 % alphabet.len();
     let mut left = chars;
     while left > 0 {
         let mut bytes = [0; 64];
-        getrandom::fill(&mut bytes)
-            .map_err(|error| PredictError::Internal(format!("no randomness: {error}")))?;
+        source.fill(&mut bytes)?;
         for byte in bytes
             .into_iter()
             .map(usize::from)
@@ -140,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_new_key_carries_its_checksum_and_no_other_text_does() {
-        let key = generate().unwrap();
+        let key = generate(&mut Source::Random).unwrap();
         assert_eq!(key.expose().len(), 47);
         assert_eq!(checksum_holds(key.expose()), Some(true));
         for at in PREFIX.len()..key.expose().len() {
@@ -159,12 +217,27 @@ mod tests {
 
     #[test]
     fn two_keys_and_two_peppers_never_meet() {
-        let (a, b) = (generate().unwrap(), generate().unwrap());
+        let (a, b) = (
+            generate(&mut Source::Random).unwrap(),
+            generate(&mut Source::Random).unwrap(),
+        );
         assert_ne!(a, b);
         let (one, two) = (Pepper::new(&[1; 32]), Pepper::new(&[2; 32]));
         assert_eq!(one.hash(a.expose()), one.hash(a.expose()));
         assert_ne!(one.hash(a.expose()), one.hash(b.expose()));
         assert_ne!(one.hash(a.expose()), two.hash(a.expose()));
         assert_eq!(format!("{a:?} {one:?}"), "Secret(…) Pepper(…)");
+    }
+
+    #[test]
+    fn the_key_of_a_mark_is_always_the_same_and_no_other_s() {
+        let of = |secret: u8, mark: u8| {
+            let mut source = Source::of_mark(&[secret; 32], &[mark; 32]);
+            generate(&mut source).unwrap()
+        };
+        assert_eq!(of(1, 2), of(1, 2));
+        assert_ne!(of(1, 2), of(1, 3));
+        assert_ne!(of(1, 2), of(2, 2));
+        assert_eq!(checksum_holds(of(1, 2).expose()), Some(true));
     }
 }

@@ -1,5 +1,7 @@
 //! One prediction, from credentials to answer.
 
+mod replay;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,11 +12,13 @@ use tokio::runtime::Handle;
 use tokio::time::sleep_until;
 
 use crate::evidence::Refused;
+use crate::rate::Rate;
 use crate::registry::{Registry, Target};
 use crate::release::{Ended, Trial, other_inputs};
 use crate::shadow::Shadows;
 use crate::stage::admit::{Admitted, Gate, Permit};
 use crate::stage::identify::{Caller, Identity, Principal};
+use crate::stage::once::{Once, UnderWay};
 use crate::stage::recall::Recalled;
 use crate::stage::reserve::{Account, Wanted};
 use crate::stage::resolve::{Role, Route};
@@ -27,6 +31,8 @@ use crate::{
     Answer, AnswerCache, Books, Cached, Call, Decoded, Limits, ModelRef, Payload, PredictError,
     apart,
 };
+
+pub use replay::Replay;
 
 /// How long to wait before a record is tried again, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -45,6 +51,8 @@ pub struct Predictor {
     books: Arc<Books>,
     /// Keys the hashes of inputs.
     input_secret: [u8; 32],
+    /// What is to be done once.
+    under_way: Arc<UnderWay>,
 }
 
 /// What is asked of a version.
@@ -95,6 +103,35 @@ impl Drop for OnTrial<'_> {
     }
 }
 
+/// How the limits of requests stand, for the answer's headers whatever the answer is: the one that leaves least.
+struct Counted<'a> {
+    call: &'a Call,
+    rate: Option<Rate>,
+}
+
+impl Counted<'_> {
+    fn take(&mut self, counted: Result<Option<Rate>, PredictError>) -> Result<(), PredictError> {
+        let rate = match &counted {
+            Ok(rate) => *rate,
+            Err(PredictError::RateLimited { rate, .. }) => Some(*rate),
+            Err(_) => None,
+        };
+        self.rate = match (self.rate, rate) {
+            (Some(known), Some(rate)) if known.remaining <= rate.remaining => Some(known),
+            (known, rate) => rate.or(known),
+        };
+        counted.map(|_| ())
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(rate) = self.rate {
+            let _first = self.call.rate.set(rate);
+        }
+    }
+}
+
 impl Predictor {
     /// Joins the parts; without a cache, every prediction is run.
     pub fn new(
@@ -123,6 +160,7 @@ impl Predictor {
             suspension,
             books,
             input_secret: identity.secret_of_inputs(),
+            under_way: Arc::default(),
             identity,
         }
     }
@@ -182,17 +220,8 @@ impl Predictor {
         let tenant = Arc::clone(&caller.tenant);
         let terms = self.books.terms(&tenant.id, &tenant.account).await?;
         let key = caller.principal.key.as_ref();
-        match self.books.count(&tenant.account, &terms, key) {
-            Ok(rate) => {
-                rate.map(|rate| call.rate.set(rate));
-            }
-            Err(error) => {
-                if let PredictError::RateLimited { rate, .. } = &error {
-                    let _first = call.rate.set(*rate);
-                }
-                return Err(error);
-            }
-        }
+        let mut counted = Counted { call, rate: None };
+        counted.take(self.books.count(&tenant.account, &terms, key))?;
         let most = self.books.concurrent(&terms);
         let admitted = self.gate.admit(caller, most).inspect_err(|error| {
             // As many as may be are under way, and more come: nothing of them should wait for long.
@@ -204,13 +233,20 @@ impl Predictor {
         let Route { target, role } =
             resolve::route(&self.registry, &admitted.caller, &mut payload).await?;
         *was_asked = Some((target.model.clone(), false));
+        counted.take(self.books.count_of_model(&terms, &target.model))?;
         resolve::is_loaded(&target)?;
+        let once = match &call.idempotency_key {
+            None => None,
+            Some(_) => Box::pin(self.once(call, &admitted.caller.principal)).await?,
+        };
         let account = Account {
             books: &self.books,
             terms,
             call,
             admitted: &admitted,
             is_recorded: AtomicBool::new(false),
+            once,
+            replays: payload.replays().cloned(),
         };
         let asked = Asked {
             call,
@@ -236,7 +272,15 @@ impl Predictor {
             }
         };
         *was_asked = Some((model, account.is_recorded.load(Ordering::Relaxed)));
-        answer
+        match account.once {
+            None => answer,
+            Some(once) => Box::pin(finish(once, answer)).await,
+        }
+    }
+
+    async fn once(&self, call: &Call, by: &Principal) -> Result<Option<Once>, PredictError> {
+        let evidence = self.books.evidence();
+        Once::begin(&self.identity, &self.under_way, evidence, call, by).await
     }
 
     /// Answers by one version.
@@ -249,9 +293,10 @@ impl Predictor {
         let mut watch = Watch::start(&target);
         let cache = self.cache.as_deref();
         let answered = async {
-            let (question, urgency) = apart(asked.body_bytes, || {
+            let (question, urgency, draft) = apart(asked.body_bytes, || {
                 let Decoded { inputs, urgency } = payload.decode(&target, asked.again)?;
                 let checked = check::check(&target, inputs)?;
+                let draft = asked.account.draft(&target, &checked)?;
                 let question = recall::question(
                     cache,
                     &self.input_secret,
@@ -259,7 +304,7 @@ impl Predictor {
                     &target,
                     checked,
                 );
-                Ok::<_, PredictError>((question, urgency))
+                Ok::<_, PredictError>((question, urgency, draft))
             })
             .await?;
             watch.read();
@@ -274,7 +319,9 @@ impl Predictor {
             };
             let missed = match recall::recall(question, target, until).await {
                 Recalled::Hit(mut answer) => {
-                    answer.credits = asked.account.recalled(&wanted(&answer.target))?;
+                    let recording = draft.and_then(|draft| draft.answered(&answer.outputs));
+                    let wanted = wanted(&answer.target);
+                    answer.credits = asked.account.recalled(&wanted, recording)?;
                     return Ok(answer);
                 }
                 Recalled::Miss(missed) => missed,
@@ -292,6 +339,9 @@ impl Predictor {
             let mut answer = settle::settle(ran);
             let error = answer.as_ref().err();
             let is_asked_again = asked.again && error.is_some_and(PredictError::may_be_of_version);
+            if let (Some(draft), Ok(answer)) = (draft, &answer) {
+                open.record(draft.answered(&answer.outputs));
+            }
             let credits = open.close(error, compute, is_asked_again);
             if let Ok(answer) = &mut answer {
                 answer.credits = credits;
@@ -401,7 +451,7 @@ impl Predictor {
             .identity
             .caller(call, &[Scope::Infer, Scope::Models])
             .await?;
-        resolve::resolve(&self.registry, &caller.tenant, model).await
+        resolve::resolve(&self.registry, &caller, model).await
     }
 
     /// The same, if it answers.
@@ -423,4 +473,14 @@ impl Predictor {
     pub fn under_way(&self) -> usize {
         self.gate.under_way()
     }
+}
+
+/// What was done once is written before it is answered: who sends it again must not pay twice.
+async fn finish(once: Once, answer: Result<Answer, PredictError>) -> Result<Answer, PredictError> {
+    let is_repeated = once.is_repeated();
+    once.written().await?;
+    answer.map(|answer| Answer {
+        is_repeated,
+        ..answer
+    })
 }

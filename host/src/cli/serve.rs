@@ -124,7 +124,8 @@ fn start_failure(error: &StartError) -> Failure {
             Exit::Data
         }
         StartError::Store(foretell_store::StoreError::Unsupported(_))
-        | StartError::OperatorKey(_) => Exit::Config,
+        | StartError::OperatorKey(_)
+        | StartError::Tokens(_) => Exit::Config,
         StartError::Store(_) => Exit::Io,
         StartError::Engine(_) | StartError::Worker(_) => Exit::Os,
     };

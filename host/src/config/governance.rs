@@ -1,8 +1,9 @@
 //! What tenants may use where nothing was set for them, what it costs, and what is recorded.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use foretell_predict::{Governance, HitPrice, Records, WhenFull};
+use foretell_predict::{CheckpointRules, Governance, HitPrice, Records, Storage, WhenFull};
 use foretell_store::{Price, Quotas};
 
 use super::amounts::{AtMost, CacheHits, CreditPrice, Usd, WhenQueueIsFull};
@@ -62,6 +63,12 @@ pub struct DefaultQuotas {
     pub compute_ms_per_day: AtMost,
     /// Milliseconds in the sandbox in a month.
     pub compute_ms_per_month: AtMost,
+    /// Bytes of plugins and artifacts.
+    pub stored_bytes: AtMost,
+    /// Models.
+    pub models: AtMost,
+    /// Uploads in a day of UTC.
+    pub uploads_per_day: AtMost,
 }
 
 impl DefaultQuotas {
@@ -95,6 +102,24 @@ impl DefaultQuotas {
                 ),
                 AtMost::NONE,
             ),
+            stored_bytes: layers.take(
+                Key::new(
+                    "quotas.stored_bytes",
+                    "Bytes of the plugins and artifacts of all versions of a tenant.",
+                ),
+                AtMost::NONE,
+            ),
+            models: layers.take(
+                Key::new("quotas.models", "Models of a tenant."),
+                AtMost::NONE,
+            ),
+            uploads_per_day: layers.take(
+                Key::new(
+                    "quotas.uploads_per_day",
+                    "Uploads of a tenant in a day of UTC, those that are refused by the compile worker among them.",
+                ),
+                AtMost::NONE,
+            ),
         }
     }
 }
@@ -110,6 +135,8 @@ pub struct Cost {
     pub cache_hits: CacheHits,
     /// Whether tenants may only spend credits that they were given.
     pub prepaid: bool,
+    /// Percent of a month's budget at which a warning is recorded.
+    pub budget_warning: u32,
     /// What a credit costs, in US dollars.
     pub usd_per_credit: Usd,
 }
@@ -142,6 +169,14 @@ impl Cost {
                 ),
                 false,
             ),
+            budget_warning: layers.take_within(
+                Key::new(
+                    "cost.budget_warning",
+                    "Percent of a tenant's credits of a month at which a warning is logged and recorded, where it has such a limit.",
+                ),
+                80,
+                1..=100,
+            ),
             usd_per_credit: layers.take(
                 Key::new("cost.usd_per_credit", "US dollars of one credit, in reports."),
                 Usd::CENT,
@@ -150,7 +185,7 @@ impl Cost {
     }
 }
 
-/// What is recorded of predictions; acts of management always are.
+/// What is recorded of predictions (acts of management always are), and how the log is sealed.
 #[derive(Debug, Clone)]
 pub struct Audit {
     /// Whether there is a record of each.
@@ -159,6 +194,12 @@ pub struct Audit {
     pub queue: usize,
     /// What happens beyond.
     pub when_full: WhenQueueIsFull,
+    /// New rows after which there is a checkpoint.
+    pub checkpoint_rows: u64,
+    /// Seconds after which there is one, if there is a new row.
+    pub checkpoint_seconds: u64,
+    /// The file that each is added to; none = none.
+    pub checkpoint_file: Option<PathBuf>,
 }
 
 impl Audit {
@@ -186,6 +227,26 @@ impl Audit {
                 ),
                 WhenQueueIsFull::Strict,
             ),
+            checkpoint_rows: layers.take_within(
+                Key::new(
+                    "audit.checkpoint_rows",
+                    "New rows of the audit log after which their number and what they come to are signed.",
+                ),
+                10_000,
+                1..=10_000_000,
+            ),
+            checkpoint_seconds: layers.take_within(
+                Key::new(
+                    "audit.checkpoint_seconds",
+                    "Seconds after which they are signed, if there is a new one.",
+                ),
+                60,
+                1..=86_400,
+            ),
+            checkpoint_file: layers.take_optional(Key::new(
+                "audit.checkpoint_file",
+                "A file that each of these checkpoints is added to, best on a medium that this server cannot change.",
+            )),
         }
     }
 
@@ -198,6 +259,15 @@ impl Audit {
                 WhenQueueIsFull::Strict => WhenFull::Strict,
                 WhenQueueIsFull::Fold => WhenFull::Fold,
             },
+        }
+    }
+
+    /// When checkpoints are made, and where they go.
+    pub fn checkpoints(&self) -> CheckpointRules {
+        CheckpointRules {
+            rows: self.checkpoint_rows,
+            every: Duration::from_secs(self.checkpoint_seconds),
+            file: self.checkpoint_file.clone(),
         }
     }
 }
@@ -215,6 +285,12 @@ pub fn governance(rate: &RateLimiting, quotas: &DefaultQuotas, cost: &Cost) -> G
             compute_ms_per_month: quotas.compute_ms_per_month.0,
             credits_per_month: None,
         },
+        storage: Storage {
+            bytes: quotas.stored_bytes.0,
+            models: quotas.models.0,
+            uploads_per_day: quotas.uploads_per_day.0,
+        },
+        budget_warning: cost.budget_warning,
         prepaid: cost.prepaid,
         price: Price {
             prediction: Some(cost.per_prediction.0),

@@ -13,6 +13,7 @@ mod environment;
 mod file;
 pub mod governance;
 mod guide;
+pub mod issuers;
 mod layers;
 mod sections;
 pub mod units;

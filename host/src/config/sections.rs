@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::issuers::{self, TokenIssuer};
 use super::layers::{Key, Layers};
 use super::units::{
     AdminKey, ByteSize, CacheBackend, DatabaseUrl, GrpcListen, LogFormat, LogLevel, Networks,
@@ -194,13 +195,27 @@ impl Cache {
 pub struct Security {
     /// The operator's key, instead of one made at the first start.
     pub admin_key: Option<AdminKey>,
+    /// Whose tokens open something.
+    pub token_issuers: Vec<TokenIssuer>,
     /// Days until a key expires where its creator does not say.
     pub key_days: u32,
 }
 
 impl Security {
     pub(super) fn take(layers: &mut Layers<'_>) -> Self {
+        let file = Key::new(
+            "security.token_issuers",
+            "A file that says whose JSON Web Tokens open something beside API keys (docs/TOKENS.md).",
+        );
+        let token_issuers = match layers.take_optional::<PathBuf>(file) {
+            None => Vec::new(),
+            Some(path) => issuers::read(&path).unwrap_or_else(|wrong| {
+                layers.refuse_key(file.path, format!("{}: {wrong}", path.display()));
+                Vec::new()
+            }),
+        };
         Self {
+            token_issuers,
             admin_key: layers.take_optional(
                 Key::new(
                     "security.admin_key",

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use crate::port::UnixMs;
-use crate::port::audit::{AuditRecord, Broken, Entry, Fault, RowHash, Verdict};
+use crate::port::audit::{AuditRecord, Broken, Entry, Fault, RowHash};
 
 /// What the audit log is sealed with.
 #[derive(Clone)]
@@ -92,20 +92,6 @@ impl Head {
         }
         None
     }
-
-    /// What a look at the whole log came to, once everything was followed.
-    pub(crate) fn verdict(self, broken: Option<Broken>, expected_last: Option<u64>) -> Verdict {
-        let cut_off = expected_last
-            .filter(|last| *last > self.seq)
-            .map(|_| Broken {
-                seq: self.seq + 1,
-                fault: Fault::CutOff,
-            });
-        Verdict {
-            good: self.seq,
-            broken: broken.or(cut_off),
-        }
-    }
 }
 
 fn hash(key: &AuditKey, before: &RowHash, seq: u64, at: UnixMs, entry: &Entry) -> RowHash {
@@ -129,6 +115,10 @@ fn hash(key: &AuditKey, before: &RowHash, seq: u64, at: UnixMs, entry: &Entry) -
         mac.update(&length.to_be_bytes());
         mac.update(text.unwrap_or_default().as_bytes());
     }
+    // Without one it is as it was before there were any.
+    if let Some(mark) = &entry.once {
+        mac.update(mark);
+    }
     mac.finalize().into_bytes().into()
 }
 
@@ -149,6 +139,7 @@ mod tests {
             request_id: Some(RequestId::from_bits(n as u128)),
             origin: None,
             detail: "{}".into(),
+            once: None,
         }
     }
 
@@ -208,15 +199,5 @@ mod tests {
             prop_assert_eq!(broken.map(|broken| (broken.seq, broken.fault)), Some(expected));
             prop_assert_eq!(head.seq, expected.0 - 1);
         }
-    }
-
-    #[test]
-    fn what_was_cut_off_is_found_by_who_knows_the_length() {
-        let key = AuditKey::new(&[7; 32]);
-        let mut head = Head::EMPTY;
-        assert_eq!(head.follow(&key, &chain(&key, 5)), None);
-        assert_eq!(head.verdict(None, Some(5)).broken, None);
-        let cut = head.verdict(None, Some(6)).broken.unwrap();
-        assert_eq!((cut.seq, cut.fault), (6, Fault::CutOff));
     }
 }

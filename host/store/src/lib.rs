@@ -8,6 +8,7 @@
 //!
 //! [`TenantId`]: foretell_types::TenantId
 
+pub mod checkpoint;
 pub mod error;
 pub mod files;
 pub mod memory;
@@ -20,14 +21,22 @@ pub mod suite;
 
 mod blocking;
 mod chain;
+mod merkle;
+mod note;
 mod refusal;
 mod sweep;
+mod walk;
 
 pub use chain::AuditKey;
+pub use checkpoint::TreeHead;
 pub use error::StoreError;
+pub use merkle::{Hash, Tree};
+pub use note::{NoteError, Signer, Verifier};
 pub use port::audit::{
-    Act, Audit, AuditQuery, AuditRecord, Broken, Entry, EntryOf, Fault, Page, Verdict, Whose,
+    Act, Audit, AuditQuery, AuditRecord, Broken, Entry, EntryOf, Fault, Known, Mark, Page, Verdict,
+    Whose,
 };
+pub use port::checkpoints::{Checkpoint, Checkpoints};
 pub use port::housekeeping::Housekeeping;
 pub use port::keys::{KeyEnd, KeyHash, KeyRecord, Keys, NewKey};
 pub use port::ledger::{
@@ -36,7 +45,15 @@ pub use port::ledger::{
 pub use port::limits::{LimitStore, Price, Quotas, TenantLimits};
 pub use port::models::{ModelRecord, Models, NewVersion, Runtime, VersionRecord};
 pub use port::probe::Probe;
+pub use port::recordings::{
+    Held, PageSize, Pseudonym, Recording, RecordingPolicy, RecordingRow, Recordings, Retention,
+    SubjectKey, WrappedKey,
+};
 pub use port::tenants::{TenantRecord, Tenants};
 pub use port::traffic::{Canary, Guard, HeaderRule, NewTraffic, Traffic, TrafficChange};
+pub use port::users::{
+    Door, Ending, NewSession, PasswordHash, SessionHash, SessionRecord, SessionStore, StoredUser,
+    UserChange, UserRecord, Users,
+};
 pub use resolve::{Stores, open};
 pub use sweep::{Swept, sweep};

@@ -1,6 +1,6 @@
 //! The words with which every backend refuses.
 
-use foretell_types::{KeyId, ModelName, ModelVersion, TenantId};
+use foretell_types::{KeyId, ModelName, ModelVersion, TenantId, UserId, UserName};
 
 use crate::StoreError;
 
@@ -30,8 +30,41 @@ pub(crate) fn key_taken(id: &KeyId) -> StoreError {
     ))
 }
 
+pub(crate) fn no_user(id: &UserId) -> StoreError {
+    StoreError::NotFound(format!("user `{id}`"))
+}
+
+pub(crate) fn user_taken(name: &UserName) -> StoreError {
+    StoreError::Conflict(format!("the user name `{name}` is taken; choose another"))
+}
+
+pub(crate) fn password_changed(id: &UserId) -> StoreError {
+    StoreError::Conflict(format!("user `{id}` has another password by now"))
+}
+
+pub(crate) fn login_stale(id: &UserId) -> StoreError {
+    StoreError::Conflict(format!(
+        "user `{id}` may not log in by now, or has another password"
+    ))
+}
+
+pub(crate) fn session_taken() -> StoreError {
+    StoreError::Conflict("the session exists already; log in again".to_owned())
+}
+
 pub(crate) fn too_many_credits() -> StoreError {
     StoreError::Conflict("that would be more credits than can be counted; give fewer".to_owned())
+}
+
+pub(crate) fn checkpoint_taken(size: u64) -> StoreError {
+    StoreError::Conflict(format!(
+        "there is a checkpoint of {size} rows, and checkpoints do not change"
+    ))
+}
+
+#[cfg(feature = "sqlite")]
+pub(crate) fn row_missing(seq: u64) -> StoreError {
+    StoreError::Corrupt(format!("row {seq} of the audit log is missing"))
 }
 
 pub(crate) fn no_model(model: &ModelName) -> StoreError {
@@ -69,4 +102,11 @@ pub(crate) fn traffic_changed(model: &ModelName, expected: u64, revision: u64) -
         "the traffic of model `{model}` is at revision {revision} and not at {expected}: somebody changed it meanwhile; \
          look at it and decide again"
     ))
+}
+
+pub(crate) fn done_already() -> StoreError {
+    StoreError::Conflict(
+        "a call with this Idempotency-Key was done meanwhile; send it again for its answer"
+            .to_owned(),
+    )
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foretell_types::blob::Blobs;
 
 use crate::{
-    Audit, AuditKey, Housekeeping, Keys, Ledger, LimitStore, Models, Probe, StoreError, Tenants,
-    memory,
+    Audit, AuditKey, Checkpoints, Housekeeping, Keys, Ledger, LimitStore, Models, Probe,
+    Recordings, Retention, SessionStore, StoreError, Tenants, Users, memory,
 };
 
 /// Every port, of one backend.
@@ -16,10 +16,15 @@ use crate::{
 pub struct Stores {
     pub tenants: Arc<dyn Tenants>,
     pub keys: Arc<dyn Keys>,
+    pub users: Arc<dyn Users>,
+    pub sessions: Arc<dyn SessionStore>,
     pub models: Arc<dyn Models>,
     pub audit: Arc<dyn Audit>,
+    pub checkpoints: Arc<dyn Checkpoints>,
     pub ledger: Arc<dyn Ledger>,
     pub limits: Arc<dyn LimitStore>,
+    pub recordings: Arc<dyn Recordings>,
+    pub retention: Arc<dyn Retention>,
     pub blobs: Arc<dyn Blobs>,
     pub housekeeping: Arc<dyn Housekeeping>,
     pub probe: Arc<dyn Probe>,
@@ -87,10 +92,15 @@ fn sqlite(
     Ok(Stores {
         tenants: Arc::clone(&store) as _,
         keys: Arc::clone(&store) as _,
+        users: Arc::clone(&store) as _,
+        sessions: Arc::clone(&store) as _,
         models: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
+        checkpoints: Arc::clone(&store) as _,
         ledger: Arc::clone(&store) as _,
         limits: Arc::clone(&store) as _,
+        recordings: Arc::clone(&store) as _,
+        retention: Arc::clone(&store) as _,
         probe: store,
         blobs: Arc::clone(&blobs) as _,
         housekeeping: blobs,

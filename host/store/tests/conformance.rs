@@ -31,7 +31,7 @@ macro_rules! every_backend_passes {
     };
 }
 
-every_backend_passes!(tenants keys models traffic audit ledger limits blobs probe);
+every_backend_passes!(tenants keys users sessions models traffic audit checkpoints ledger limits recordings retention blobs probe);
 
 #[tokio::test]
 async fn what_was_stored_is_there_after_opening_again() {

@@ -246,6 +246,8 @@ fn key(n: u32) -> NewKey {
         created_at: 0,
         expires_at: None,
         revoked_at: None,
+        models: None,
+        last_used_at: None,
     };
     NewKey { record, hash }
 }

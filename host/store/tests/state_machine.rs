@@ -190,6 +190,8 @@ async fn answer(stores: &Stores, call: &Call, now: i64) -> Result<String, (Error
                 created_at: now,
                 expires_at: None,
                 revoked_at: None,
+                models: None,
+                last_used_at: None,
             };
             stores
                 .keys

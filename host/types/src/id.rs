@@ -112,9 +112,23 @@ name!(
     KeyId,
     "key id",
     "`key_` and 16 of a-z and 0-9",
-    |text| text.strip_prefix("key_").is_some_and(|id| {
-        id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
-    })
+    |text| text.strip_prefix("key_").is_some_and(sixteen)
+);
+
+name!(
+    /// A user in lists, logs and audit, whatever it is called; never anybody else's.
+    UserId,
+    "user id",
+    "`usr_` and 16 of a-z and 0-9",
+    |text| text.strip_prefix("usr_").is_some_and(sixteen)
+);
+
+name!(
+    /// What a user logs in with: an address of mail, or any word of the same letters.
+    UserName,
+    "user name",
+    "1 to 254 of a-z, 0-9, ., _, @, + and -, beginning with a letter or digit",
+    |text| text.len() <= 254 && starts_alphanumeric(text) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'+' | b'-'))
 );
 
 name!(
@@ -134,6 +148,13 @@ impl RequestId {
 
 fn model_like(text: &str) -> bool {
     text.len() <= 128 && starts_alphanumeric(text) && text.bytes().all(name_byte)
+}
+
+fn sixteen(id: &str) -> bool {
+    id.len() == 16
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
 }
 
 fn starts_alphanumeric(text: &str) -> bool {
@@ -177,6 +198,36 @@ mod tests {
         assert!(TenantId::parse("acme-2").is_ok());
         for bad in ["Acme", "", "-a", "a_b", "a.b", &"x".repeat(64)] {
             assert!(TenantId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_named_by_an_address_or_a_word_in_lower_case() {
+        for good in ["alice", "7", "a.b+c_d-e@example.com", &"x".repeat(254)] {
+            assert!(UserName::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "Alice",
+            "@alice",
+            "+1",
+            "-x",
+            "a b",
+            "a\n",
+            "é",
+            "a/b",
+            &"x".repeat(255),
+        ] {
+            assert!(UserName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(UserId::parse("usr_0123456789abcdef").is_ok());
+        for bad in [
+            "usr_",
+            "key_0123456789abcdef",
+            "usr_0123456789abcdeF",
+            "usr_0123456789abcdef0",
+        ] {
+            assert!(UserId::parse(bad).is_err(), "{bad:?}");
         }
     }
 

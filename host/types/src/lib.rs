@@ -19,7 +19,7 @@ pub mod tensor;
 mod text;
 
 pub use digest::{Digest, PluginDigest, VersionDigest};
-pub use id::{KeyId, ModelName, ModelVersion, NameError, RequestId, TenantId};
+pub use id::{KeyId, ModelName, ModelVersion, NameError, RequestId, TenantId, UserId, UserName};
 pub use kind::ErrorKind;
 pub use role::Role;
 pub use scope::{Scope, Scopes};

@@ -102,16 +102,25 @@ impl Service {
     pub(crate) async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
         let began = Instant::now();
         let request_id = extract::request_id(request.headers());
+        let subject = extract::subject(request.headers());
         let call = Call {
             credentials: extract::credentials(request.headers()),
             prefix: tenant(request.headers()),
             cache: extract::cache_use(request.headers()),
+            idempotency_key: extract::idempotency_key(request.headers()),
+            // A wrong one is refused below.
+            subject: subject.as_ref().ok().cloned().flatten(),
             address: self.proxies.origin(request.extensions(), request.headers()),
             rate: OnceLock::new(),
             request_id: request_id.clone(),
         };
         let route = Route::of(request.uri().path());
-        let answered = pin!(self.route(route, call, request));
+        let answered = pin!(async {
+            match subject {
+                Ok(_) => self.route(route, call, request).await,
+                Err(error) => status(&Failure::from(error), &request_id).into_http(),
+            }
+        });
         let mut response = caught(answered).await.unwrap_or_else(|panic| {
             let failure = Failure::internal(panicked(&*panic));
             status(&failure, &request_id).into_http()

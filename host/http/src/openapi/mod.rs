@@ -68,7 +68,7 @@ fn document(title: &str, about: &str, version: &str, paths: Value, schemas: Valu
 }
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("predict", "Predictions by record"),
     ("v2", "Open Inference Protocol V2"),
     ("v1", "KServe V1 and TensorFlow Serving"),
@@ -76,6 +76,8 @@ const TAGS: [(&str, &str); 9] = [
     ("models", "Models, versions, traffic"),
     ("keys", "API keys"),
     ("tenants", "Tenants, for operators"),
+    ("audit", "The audit log"),
+    ("usage", "Usage and limits"),
     ("health", "Whether the server is well; without a key"),
     ("docs", "This document"),
 ];
@@ -189,33 +191,44 @@ fn responses(operation: &Operation) -> Value {
             ("application/problem+json", "Problem")
         };
         let list: Vec<_> = codes.iter().map(|code| format!("`{code}`")).collect();
-        responses.insert(
-            status.to_string(),
-            json!({
-                "description": list.join(", "),
-                "content": {media_type: {"schema": reference(schema)}},
-            }),
-        );
+        let mut response = json!({
+            "description": list.join(", "),
+            "content": {media_type: {"schema": reference(schema)}},
+        });
+        if matches!(status, 429 | 503) {
+            let wait = header("seconds after which it may well be answered");
+            response["headers"] = json!({ "Retry-After": wait });
+        }
+        responses.insert(status.to_string(), response);
     }
     Value::Object(responses)
 }
 
+fn header(about: &str) -> Value {
+    json!({"description": about, "schema": {"type": "string"}})
+}
+
 fn headers(operation: &Operation) -> Value {
-    let text = |about: &str| json!({"description": about, "schema": {"type": "string"}});
     let mut headers = Map::new();
-    headers.insert("X-Request-Id".into(), text("names the request"));
+    headers.insert("X-Request-Id".into(), header("names the request"));
     if operation.is_prediction() {
         for (name, about) in [
             ("X-Model-Version", "the version that answered"),
             ("X-Model-Digest", "what that version is"),
             ("X-Cache", "`hit`, `miss` or `bypass`"),
-            ("X-Credits-Used", "what the prediction is worth"),
+            ("X-Credits-Used", "what the prediction costs, in credits"),
+            (
+                "X-RateLimit-Limit",
+                "requests in a window, where they are limited",
+            ),
+            ("X-RateLimit-Remaining", "how many of them are left"),
+            ("X-RateLimit-Reset", "seconds until there are more"),
             (
                 "Server-Timing",
                 "milliseconds queued, in the cache, and in the sandbox",
             ),
         ] {
-            headers.insert(name.into(), text(about));
+            headers.insert(name.into(), header(about));
         }
     }
     Value::Object(headers)

@@ -1,5 +1,6 @@
 //! What an operation is: path and method, what goes in, what comes out, what may go wrong. They stand in `table`.
 
+mod governance;
 mod table;
 
 use std::sync::LazyLock;
@@ -30,6 +31,8 @@ pub(super) enum Access {
     PublicOrKey,
     /// A key with any of these scopes.
     Scopes(&'static [&'static str]),
+    /// The same; and an operator that names no tenant is shown those of all.
+    Views(&'static [&'static str]),
 }
 
 /// What a request brings.
@@ -140,10 +143,11 @@ impl Operation {
         match self.access {
             Access::Public => "Without a key.".to_owned(),
             Access::PublicOrKey => "Without a key; with one, more is shown.".to_owned(),
-            Access::Scopes(scopes) => {
-                let scopes: Vec<_> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
-                format!("Scope {}.", scopes.join(" or "))
-            }
+            Access::Scopes(scopes) => format!("Scope {}.", any_of(scopes)),
+            Access::Views(scopes) => format!(
+                "Scope {}. An operator without a tenant's prefix is shown all tenants.",
+                any_of(scopes)
+            ),
         }
     }
 
@@ -160,7 +164,10 @@ impl Operation {
 
     /// Whether what it names is gone afterwards, or out of service.
     pub(super) fn takes_away(&self) -> bool {
-        self.method == "DELETE" || self.path.ends_with("/unload")
+        self.method == "DELETE"
+            || self.path.ends_with("/unload")
+            // What may use nothing is as good as out of service.
+            || self.method == "PUT" && self.path.ends_with("/limits")
     }
 
     /// Every kind of error that it may answer.
@@ -169,7 +176,7 @@ impl Operation {
         let keyed = match self.access {
             Access::Public => &[],
             Access::PublicOrKey => &[ErrorKind::Unauthenticated, ErrorKind::Unavailable][..],
-            Access::Scopes(_) => KEYED,
+            Access::Scopes(_) | Access::Views(_) => KEYED,
         };
         // A path that is longer than a URL may be: 414, with the code of what is too large.
         let query: &[ErrorKind] = if self.query.is_empty() {
@@ -179,4 +186,10 @@ impl Operation {
         };
         [ANY, body, keyed, query, self.errors].concat()
     }
+}
+
+/// `infer` or `models`, as code.
+fn any_of(scopes: &[&str]) -> String {
+    let scopes: Vec<_> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
+    scopes.join(" or ")
 }

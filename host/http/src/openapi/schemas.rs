@@ -2,6 +2,7 @@
 //!
 //! Ours are closed: what is not described is not there. Those of the protocols are open where the protocols are.
 
+mod governance;
 mod inference;
 mod management;
 
@@ -118,7 +119,13 @@ fn problem() -> Value {
 /// Every schema that operations name.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for group in [errors(), server(), inference::all(), management::all()] {
+    for group in [
+        errors(),
+        server(),
+        inference::all(),
+        management::all(),
+        governance::all(),
+    ] {
         all.extend(group);
     }
     Value::Object(all)

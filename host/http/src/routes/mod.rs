@@ -4,17 +4,21 @@
 //! there is instead, and a rejection can only mean that there is no such path. Every route is also there under
 //! `/tenants/{t}`, which is taken off before (see `extract`).
 
+mod audit;
 mod cache;
 mod docs;
+mod file;
 mod health;
 mod keys;
 mod kserve;
+mod limits;
 mod models;
 mod oip;
 pub(crate) mod prediction;
 mod repository;
 mod tenants;
 mod upload;
+mod usage;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -40,7 +44,7 @@ type Group = BoxedFilter<(Response,)>;
 
 /// The whole API as one service.
 pub fn routes(app: App, config: &HttpConfig) -> Routes {
-    let max_json_bytes = config.max_json_bytes;
+    let (max_json_bytes, usd_per_credit) = (config.max_json_bytes, config.usd_per_credit);
     // Boxed group by group: a long chain of filters is one type, whose futures overflow the stack.
     let groups = oip::routes(&app)
         .or(repository::routes(&app, max_json_bytes))
@@ -58,6 +62,14 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
         .boxed()
         .or(tenants::routes(&app, max_json_bytes))
         .unify()
+        .or(limits::routes(&app, max_json_bytes, usd_per_credit))
+        .unify()
+        .boxed()
+        .or(audit::routes(&app))
+        .unify()
+        .or(usage::routes(&app, usd_per_credit))
+        .unify()
+        .boxed()
         .or(health::routes(&app))
         .unify()
         .or(docs::routes(&app))

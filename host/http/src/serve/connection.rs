@@ -280,7 +280,8 @@ impl Body for Noted {
     }
 }
 
-/// A response's body whose drop tells the connection's clock that the answer is out of our hands.
+/// A response's body that tells the connection's clock whose turn it is: the caller's once a piece is out of our hands, and
+/// ours while the next one is made. Its drop says that there are no more.
 struct Tracked<B> {
     body: B,
     pace: Arc<Pace>,
@@ -300,7 +301,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Pending => self.pace.request(),
+            // Nearly every body is one piece, and is dropped right after it.
+            Poll::Ready(Some(_)) if !self.body.is_end_stream() => {
+                self.pace.answered(Instant::now());
+            }
+            Poll::Ready(_) => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -309,5 +319,36 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Tracked<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures_util::stream::poll_fn;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[test]
+    fn of_a_body_in_pieces_the_caller_waits_for_us_and_we_wait_for_the_caller() {
+        let piece = || Poll::Ready(Some(Ok::<_, Infallible>(Frame::data(Bytes::from("x")))));
+        let mut polls = [piece(), Poll::Pending, piece(), Poll::Ready(None)].into_iter();
+        let pace = Arc::new(Pace::new(&HttpConfig::default(), Instant::now()));
+        let mut tracked = Tracked {
+            body: StreamBody::new(poll_fn(move |_| polls.next().unwrap())),
+            pace: Arc::clone(&pace),
+        };
+        pace.request();
+        let mut cx = Context::from_waker(Waker::noop());
+        for callers_turn in [true, false, true] {
+            let _polled = Pin::new(&mut tracked).poll_frame(&mut cx);
+            assert_eq!(pace.deadline().is_some(), callers_turn);
+        }
+        let end = Pin::new(&mut tracked).poll_frame(&mut cx);
+        assert!(matches!(end, Poll::Ready(None)));
+        drop(tracked);
+        assert!(pace.deadline().is_some());
     }
 }

@@ -65,8 +65,8 @@ async fn a_key_is_shown_once_rotated_with_overlap_and_revoked_at_once() {
     assert!(secret.starts_with("ftl_live_"));
     assert_eq!(
         body,
-        json!({"id": id, "tenant": "acme", "label": "app", "scopes": ["infer", "models"], "secret": secret,
-            "created_at": "2026-11-24T22:34:56.123Z", "expires_at": "2026-11-25T22:34:56.123Z", "revoked_at": null})
+        json!({"id": id, "tenant": "acme", "label": "app", "scopes": ["infer", "models"], "models": null, "secret": secret,
+            "created_at": "2026-11-24T22:34:56.123Z", "expires_at": "2026-11-25T22:34:56.123Z", "revoked_at": null, "last_used_at": null})
     );
     let listed = host.get("/api/keys", &key).await;
     assert_eq!(listed.json()["keys"].as_array().unwrap().len(), 2);

@@ -80,6 +80,17 @@ async fn a_method_that_a_path_lacks_is_405_and_says_which_it_has() {
         ("/api/keys/key_0123456789abcdef/rotate", "OPTIONS", "POST"),
         ("/api/tenants", "PUT", "GET, HEAD, POST"),
         ("/api/tenants/acme", "POST", "GET, HEAD, DELETE"),
+        ("/api/tenants/acme/limits", "POST", "GET, HEAD, PUT"),
+        ("/api/tenants/acme/credits", "GET", "POST"),
+        (
+            "/api/keys/key_0123456789abcdef/limits",
+            "DELETE",
+            "GET, HEAD, PUT",
+        ),
+        ("/api/limits", "PUT", "GET, HEAD"),
+        ("/api/audit", "DELETE", "GET, HEAD"),
+        ("/api/audit/verify", "POST", "GET, HEAD"),
+        ("/api/usage", "POST", "GET, HEAD"),
     ] {
         let reply = host.call(method, path, &key, &[], b"").await;
         assert_eq!(reply.status, 405, "{method} {path}: {}", reply.text);

@@ -10,7 +10,7 @@ use foretell_predict::key::Pepper;
 use foretell_predict::manage::ManagerParts;
 use foretell_predict::{
     AnswerCache, Books, CacheLimits, Clock, Evidence, Governance, Identity, Limits, Manager,
-    Predictor, Records, Registry,
+    Predictor, Recorder, Records, Registry, Sessions,
 };
 use foretell_types::compile::{
     CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
@@ -85,18 +85,30 @@ impl Host {
         let uploads = tempfile::tempdir().unwrap();
         let clock = Clock::from_fn(|| 1_795_559_696_123);
         let registry = Arc::new(Registry::new(stores.models.clone()));
-        let identity = Arc::new(Identity::new(
+        let sessions = Arc::new(Sessions::new(
+            stores.sessions.clone(),
+            Pepper::new(&[7; 32]),
+            clock.clone(),
+        ));
+        let identity = Identity::new(
             stores.keys.clone(),
             stores.tenants.clone(),
             registry.clone(),
             Pepper::new(&[7; 32]),
             clock.clone(),
-        ));
+        );
+        let identity = Arc::new(identity.with_sessions(sessions.clone()));
         let cache = AnswerCache::new(&CacheLimits::default(), clock.clone());
         let cache = Some(Arc::new(cache));
+        let recorder = Arc::new(Recorder::new(
+            stores.recordings.clone(),
+            stores.retention.clone(),
+            &Pepper::new(&[7; 32]),
+        ));
         let evidence = Arc::new(Evidence::new(
             stores.ledger.clone(),
             stores.audit.clone(),
+            recorder,
             Records::default(),
             clock.clone(),
         ));
@@ -114,10 +126,13 @@ impl Host {
             registry: registry.clone(),
             tenants: stores.tenants,
             keys: stores.keys,
+            users: stores.users,
+            sessions,
             models: stores.models,
             audit: stores.audit,
             ledger: stores.ledger,
             limit_store: stores.limits,
+            books: books.clone(),
             evidence,
             blobs: stores.blobs,
             cache: cache.clone(),

@@ -9,6 +9,7 @@ mod doors;
 mod errors;
 mod frames;
 mod generate;
+mod governance;
 mod grpc;
 mod host;
 mod inference;

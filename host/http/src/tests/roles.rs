@@ -18,7 +18,7 @@ mod members;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ROLES.md");
 
 /// How many operations there were when this was written.
-const FEWEST: usize = 57;
+const FEWEST: usize = 66;
 
 /// An id that is a key's by its form.
 const ABSENT_KEY: &str = "key_0000000000000000";
@@ -29,6 +29,8 @@ struct Operation {
     path: &'static str,
     /// Any of these will do; none = it is public.
     needs: Option<Scopes>,
+    /// Whether an operator that names no tenant is shown those of all.
+    is_of_all: bool,
     /// Whether what it names is another thing afterwards, or gone.
     changes: bool,
     described: &'static Value,
@@ -41,10 +43,12 @@ fn operations() -> Vec<Operation> {
             let described = &DOCUMENT["paths"][known.path][known.method.to_lowercase()];
             let tag = described["tags"][0].as_str().unwrap();
             let predicts = ["predict", "v1", "v2"].contains(&tag);
+            let description = described["description"].as_str().unwrap();
             Operation {
                 method: known.method,
                 path: known.path,
-                needs: needed(described["description"].as_str().unwrap()),
+                needs: needed(description),
+                is_of_all: description.ends_with("is shown all tenants."),
                 changes: known.method != "GET" && !predicts,
                 described,
             }
@@ -87,6 +91,8 @@ impl Operation {
             ("POST", "/api/keys") => r#"{"scopes":["infer"]}"#,
             ("POST", "/api/keys/{id}/rotate") => r#"{"overlap_seconds":0}"#,
             ("POST", "/api/tenants") => r#"{"name":"acme"}"#,
+            ("POST", "/api/tenants/{tenant}/credits") => r#"{"credits":1}"#,
+            ("PUT", "/api/tenants/{tenant}/limits" | "/api/keys/{id}/limits") => "{}",
             ("PUT", "/api/models/{model}/traffic") => r#"{"active":"1"}"#,
             ("PUT", "/api/models/{model}/versions/{version}") => "not wasm",
             _ => "",
@@ -174,7 +180,7 @@ async fn key_with(host: &Host, tenant: &str, scopes: Scopes) -> String {
 async fn state(host: &Host, tenants: &[&str]) -> String {
     let mut state = vec![host.get("/api/tenants", OPERATOR).await.text];
     for tenant in tenants {
-        for path in ["/api/keys", "/api/models"] {
+        for path in ["/api/keys", "/api/models", "/api/limits"] {
             let path = format!("/tenants/{tenant}{path}");
             state.push(host.get(&path, OPERATOR).await.text);
         }
@@ -222,7 +228,8 @@ fn page() -> String {
     page.push_str(
         "\nA key belongs to one tenant and acts for no other. Another tenant's things look like things that do not exist: they are answered\n\
          404 with the same words. An operator's key belongs to no tenant. It acts for any of them by the prefix `/tenants/{t}` before the\n\
-         path, and is answered 400 `tenant_required` where the prefix is missing. A tenant's key may use the prefix of its own tenant.\n\n\
+         path. Where the prefix is missing it is shown what all tenants used and did (`/api/usage`, `/api/audit`), and is answered 400\n\
+         `tenant_required` on every other route of tenants. A tenant's key may use the prefix of its own tenant.\n\n\
          Who shows no key is answered 401 `unauthenticated`; whose key lacks the scope, 403 `forbidden`. Whoever makes keys gives them at\n\
          most the scopes that it has itself, and a tenant's key never has `operator`.\n\n\
          Written by the test that holds the server against it: `cargo test -p foretell-http roles` says where the new one is, if they\n\

@@ -11,4 +11,5 @@ pub(crate) mod oip;
 pub(crate) mod payload;
 pub(crate) mod raw;
 mod rows;
+pub(crate) mod table;
 pub(crate) mod written;

@@ -140,6 +140,11 @@ impl Tally {
         self.day = day;
     }
 
+    /// What was spent in this month.
+    pub(super) const fn credits_of_month(&self) -> MicroCredits {
+        self.month.credits
+    }
+
     /// Whether there is room for a call.
     ///
     /// # Errors

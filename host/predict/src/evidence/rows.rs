@@ -7,12 +7,13 @@ use foretell_store::{Act, Entry, Spent, Used};
 use super::{Count, Done, Folded, Refused, Taken};
 
 impl Taken {
-    /// The rows: predictions in their order, then what was folded, then what was refused.
+    /// The rows: predictions in their order, then what was folded, what was refused, and what the server says itself.
     pub(super) fn rows(self) -> Vec<Spent> {
         let Self {
             done,
             folded,
             refused,
+            notes,
         } = self;
         let done = done.into_iter().map(of_prediction);
         let folded = folded.into_iter().map(|(name, folded)| {
@@ -32,6 +33,7 @@ impl Taken {
                     request_id: None,
                     origin: None,
                     detail,
+                    once: None,
                 },
                 model,
                 version,
@@ -40,6 +42,7 @@ impl Taken {
         });
         done.chain(folded)
             .chain(refused.into_iter().map(of_refusal))
+            .chain(notes.into_iter().map(without_use))
             .collect()
     }
 }
@@ -55,6 +58,8 @@ fn of_prediction(done: Done) -> Spent {
         used,
         took,
         input,
+        once,
+        replays,
     } = done;
     let mut detail = String::with_capacity(256);
     // Writing to a String cannot fail. Digests and names of ours hold nothing that JSON escapes.
@@ -70,7 +75,11 @@ fn of_prediction(done: Done) -> Spent {
     for byte in input {
         let _ = write!(detail, "{byte:02x}");
     }
-    detail.push_str("\"}");
+    detail.push('"');
+    if let Some(replayed) = replays {
+        let _ = write!(detail, ",\"replay_of\":\"{replayed}\"");
+    }
+    detail.push('}');
     let (model, version) = (
         target.model.as_str().to_owned(),
         target.version.as_str().to_owned(),
@@ -86,6 +95,7 @@ fn of_prediction(done: Done) -> Spent {
             request_id: Some(request_id),
             origin: None,
             detail,
+            once,
         },
         model,
         version,
@@ -110,18 +120,23 @@ fn of_refusal((refused, count): (Refused, Count)) -> Spent {
         origin,
     } = refused;
     let Count { first, at, count } = count;
+    without_use(Entry {
+        at,
+        tenant,
+        actor,
+        act: Act::Refuse,
+        object: what.to_string(),
+        outcome: code.into(),
+        request_id: Some(first),
+        origin,
+        detail: format!("{{\"count\":{count}}}"),
+        once: None,
+    })
+}
+
+fn without_use(entry: Entry) -> Spent {
     Spent {
-        entry: Entry {
-            at,
-            tenant,
-            actor,
-            act: Act::Refuse,
-            object: what.to_string(),
-            outcome: code.into(),
-            request_id: Some(first),
-            origin,
-            detail: format!("{{\"count\":{count}}}"),
-        },
+        entry,
         model: String::new(),
         version: String::new(),
         used: Used::default(),

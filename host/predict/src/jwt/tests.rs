@@ -172,6 +172,10 @@ fn clock() -> (Clock, Arc<AtomicI64>) {
 
 /// All issuers at [`NOW`].
 fn tokens() -> Tokens {
+    Tokens::new(issuers(), clock().0).unwrap()
+}
+
+fn issuers() -> Vec<Issuer> {
     let set = Source::of(&[
         ec_jwk("ec-1"),
         rsa_jwk("rsa-1"),
@@ -180,7 +184,7 @@ fn tokens() -> Tokens {
         other_ec_jwk("enc-1", r#","use":"enc""#),
     ]);
     let one = Source::of(&[other_ec_jwk("ec-2", ""), oct_jwk("oct-2")]);
-    let issuers = vec![
+    vec![
         Issuer::new(HS, AUDIENCE, secret(SECRET)),
         Issuer::new(
             RS,
@@ -199,8 +203,7 @@ fn tokens() -> Tokens {
         ),
         Issuer::new(SET, AUDIENCE, KeySource::Set(set)),
         Issuer::new(ONE, AUDIENCE, KeySource::Set(one)),
-    ];
-    Tokens::new(issuers, clock().0).unwrap()
+    ]
 }
 
 #[tokio::test]

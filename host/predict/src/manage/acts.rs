@@ -1,11 +1,12 @@
 //! What is recorded of an act: who did it, with what, what was before and after.
 
-use foretell_store::{Act, Entry, KeyRecord, Traffic};
-use foretell_types::TenantId;
+use foretell_store::{Act, Entry, KeyRecord, Mark, Traffic};
+use foretell_types::{ModelName, TenantId};
 use serde_json::{Value, json};
 
 use super::Manager;
 use crate::stage::identify::{Caller, Principal};
+use crate::stage::once;
 use crate::{Call, PredictError};
 
 /// Who acts where nobody asked for it.
@@ -43,7 +44,16 @@ impl Manager {
             request_id: Some(call.request_id.clone()),
             origin: self.parts.identity.origin(call),
             detail: "{}".to_owned(),
+            once: None,
         }
+    }
+
+    /// What an act is found by that is to be done once; none = its call does not say so.
+    ///
+    /// # Errors
+    /// `Invalid` for an `Idempotency-Key` that is none.
+    pub(super) fn mark(&self, call: &Call, by: &Principal) -> Result<Option<Mark>, PredictError> {
+        once::mark(&self.parts.identity, call, by, "manage")
     }
 
     /// Records an act that no transaction of the store is part of, before it is done: what cannot be recorded does not
@@ -74,6 +84,7 @@ pub(crate) fn by_server(
         request_id: None,
         origin: None,
         detail: "{}".to_owned(),
+        once: None,
     }
 }
 
@@ -95,6 +106,7 @@ pub(crate) fn key(record: &KeyRecord) -> Value {
     json!({
         "label": record.label,
         "scopes": record.scopes.to_string(),
+        "models": record.models.as_ref().map(|models| models.iter().map(ModelName::as_str).collect::<Vec<_>>()),
         "expires_at": record.expires_at,
         "revoked_at": record.revoked_at,
     })

@@ -1,14 +1,16 @@
 //! The audit log, read and checked.
 
-use foretell_store::{AuditQuery, AuditRecord, Page, Verdict, Whose};
+use foretell_store::{AuditQuery, AuditRecord, Checkpoint, Known, Page, TreeHead, Verdict, Whose};
 use foretell_types::{ErrorKind, Scope};
 
 use super::Manager;
-use crate::evidence::Refused;
-use crate::{Call, PredictError};
+use crate::evidence::{Checkpointer, Refused};
+use crate::{Call, PredictError, apart};
 
 /// Rows of one page, at most.
 pub const MAX_AUDIT_ROWS: u32 = 1_000;
+/// Checkpoints of one page, at most.
+pub const MAX_CHECKPOINTS: u32 = 1_000;
 
 const READ: &[Scope] = &[Scope::Audit];
 
@@ -19,6 +21,15 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Whether to say how many rows there are: it is the whole host's number, and an operator's to know.
     pub is_operators: bool,
+}
+
+/// Checkpoints as those outside read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointPage {
+    /// The public key, as tools for signed notes take it.
+    pub key: String,
+    /// The checkpoints, ordered by their size.
+    pub checkpoints: Vec<Checkpoint>,
 }
 
 impl Manager {
@@ -56,24 +67,91 @@ impl Manager {
         Ok(self.parts.audit.page(&query, page, limit).await?)
     }
 
-    /// Reads the whole log and finds the first row that is not what was written.
+    /// Reads the whole log and finds the first row that is not what was written. Stored checkpoints are compared on the way.
     ///
     /// # Errors
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn verify_audit(&self, call: &Call) -> Result<Checked, PredictError> {
         let (principal, tenant) = self.parts.identity.viewer(call, READ).await?;
-        let expected_last = self.parts.evidence.last_known();
-        let verdict = self.parts.audit.verify(expected_last).await?;
+        let is_operators = principal.is_operator() && tenant.is_none();
+        self.look_at_audit(Vec::new(), is_operators).await
+    }
+
+    /// The same, and compares the checkpoints in a text as well, such as the content of a file of checkpoints that was kept
+    /// elsewhere: what was cut off, or written anew by somebody who has the server's secrets, is found by them alone. For
+    /// operators.
+    ///
+    /// # Errors
+    /// `Invalid` for a text without checkpoints, and for one that this server has not signed; those of
+    /// [`Identity`](crate::Identity) and the store.
+    pub async fn verify_audit_against(
+        &self,
+        call: &Call,
+        text: &str,
+    ) -> Result<Checked, PredictError> {
+        self.parts.identity.operator(call).await?;
+        let checkpointer = self.checkpointer()?;
+        let heads = apart(text.len(), || checkpointer.read(text)).await?;
+        self.look_at_audit(heads, true).await
+    }
+
+    /// Checkpoints over more rows than `after`, and the key that they are signed with. For operators, since they tell how
+    /// many rows there are.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit that is not 1 to [`MAX_CHECKPOINTS`]; those of [`Identity`](crate::Identity) and the store.
+    pub async fn checkpoints(
+        &self,
+        call: &Call,
+        after: u64,
+        limit: u32,
+    ) -> Result<CheckpointPage, PredictError> {
+        self.parts.identity.operator(call).await?;
+        if !(1..=MAX_CHECKPOINTS).contains(&limit) {
+            return Err(PredictError::Invalid(format!(
+                "`limit` is 1 to {MAX_CHECKPOINTS}"
+            )));
+        }
+        let checkpointer = self.checkpointer()?;
+        Ok(CheckpointPage {
+            key: checkpointer.verifier().to_string(),
+            checkpoints: checkpointer.page(after, limit).await?,
+        })
+    }
+
+    async fn look_at_audit(
+        &self,
+        mut heads: Vec<TreeHead>,
+        is_operators: bool,
+    ) -> Result<Checked, PredictError> {
+        let evidence = &self.parts.evidence;
+        let checkpointer = evidence.checkpointer();
+        // What this server remembers is no less from elsewhere than a file.
+        heads.extend(checkpointer.and_then(Checkpointer::newest));
+        let known = Known {
+            last: evidence.last_known(),
+            signer: checkpointer.map(|checkpointer| checkpointer.verifier().clone()),
+            heads,
+        };
+        let verdict = self.parts.audit.verify(known).await?;
         if let Some(broken) = &verdict.broken {
             tracing::error!(
                 row = broken.seq,
                 fault = broken.fault.as_str(),
+                checkpoint = broken.fault.checkpoint(),
                 "the audit log is not what was written"
             );
         }
         Ok(Checked {
             verdict,
-            is_operators: principal.is_operator() && tenant.is_none(),
+            is_operators,
+        })
+    }
+
+    fn checkpointer(&self) -> Result<&Checkpointer, PredictError> {
+        let checkpointer = self.parts.evidence.checkpointer();
+        checkpointer.ok_or_else(|| {
+            PredictError::NotFound("this server makes no checkpoints of its audit log".into())
         })
     }
 }

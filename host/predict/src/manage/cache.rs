@@ -15,6 +15,7 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity).
     pub async fn purge_cache(&self, call: &Call) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
+        caller.must_be_for_all()?;
         self.record(self.act(call, &caller, Act::CachePurge, ""))
             .await?;
         let removed = self.forget_answers_of(&caller.tenant.id);
@@ -29,7 +30,7 @@ impl Manager {
     /// `NotFound` if the tenant has no model of that name.
     pub async fn purge_cache_of(&self, call: &Call, model: &str) -> Result<usize, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let record = self.model_of(&caller.tenant.id, model).await?;
+        let record = self.model_of(&caller, model).await?;
         self.record(self.act(call, &caller, Act::CachePurge, record.name.as_str()))
             .await?;
         let versions: Vec<_> = record

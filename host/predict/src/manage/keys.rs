@@ -1,27 +1,33 @@
 //! API keys: made, listed, rotated, revoked; and the operator's own key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foretell_store::port::UnixMs;
 use foretell_store::port::keys::KeyEnd;
-use foretell_store::{Act, EntryOf, KeyRecord, NewKey};
-use foretell_types::{KeyId, Scope, Scopes};
+use foretell_store::{Act, EntryOf, KeyRecord, Mark, NewKey};
+use foretell_types::{KeyId, ModelName, Role, Scope, Scopes};
 use serde_json::json;
 
 use super::Manager;
 use super::acts::{self, Detailed};
-use crate::key::{self, Secret};
+use crate::key::{self, Secret, Source};
 use crate::stage::identify::Caller;
+use crate::stage::once;
 use crate::text::shown;
 use crate::{Call, PredictError};
 
 const MS_PER_DAY: i64 = 86_400_000;
+/// How often it is written down when keys were last shown.
+const USES_ARE_KEPT: Duration = Duration::from_secs(60);
 /// Days until a key expires, at most: ten years.
 const MAX_KEY_DAYS: u32 = 3_650;
 /// How long an old key may go on beside its successor, at most.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 const MAX_LABEL_BYTES: usize = 128;
+/// Models that a key is for, at most, where it is not for all.
+const MAX_MODELS: usize = 100;
 /// Label of the operator's key that the configuration sets.
 const CONFIGURED: &str = "FORETELL_ADMIN_KEY";
 /// Label of the operator's key that the first start makes.
@@ -34,6 +40,10 @@ pub struct NewKeyRequest {
     pub label: Option<String>,
     /// What it may do, by name: `infer`, `models`, `keys`, `usage`, `audit`.
     pub scopes: Vec<String>,
+    /// A name for several scopes, instead of them: `owner`, `uploader`, `caller`, `auditor`.
+    pub role: Option<String>,
+    /// Models that it is for; none = all of the tenant's. Such a key has no scopes but `infer` and `models`.
+    pub models: Option<Vec<String>>,
     /// Days until it expires, 1 to 3,650; the configured default (one year) where none is given.
     pub expires_in_days: Option<u32>,
 }
@@ -45,6 +55,14 @@ pub struct Issued {
     pub record: KeyRecord,
     /// The key itself.
     pub secret: Secret,
+}
+
+/// What a key of a tenant is to be.
+struct Plan {
+    label: String,
+    scopes: Scopes,
+    models: Option<BTreeSet<ModelName>>,
+    expires_at: UnixMs,
 }
 
 /// How the operator can get in after the start.
@@ -70,8 +88,16 @@ impl Manager {
         request: NewKeyRequest,
     ) -> Result<Issued, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
-        let scopes = parse_scopes(&request.scopes)?;
+        let scopes = match &request.role {
+            None => parse_scopes(&request.scopes)?,
+            Some(_) if !request.scopes.is_empty() => {
+                return Err(invalid("give `role` or `scopes`, not both"));
+            }
+            Some(role) => parse_role(role)?,
+        };
         grantable(&caller, scopes)?;
+        let models = parse_models(request.models.as_deref(), scopes)?;
+        caller.must_be_for_all()?;
         let label = request.label.unwrap_or_default();
         if label.len() > MAX_LABEL_BYTES || label.chars().any(char::is_control) {
             return Err(invalid(
@@ -85,15 +111,17 @@ impl Manager {
             return Err(invalid("`expires_in_days` is 1 to 3650"));
         }
         let now = self.parts.identity.now();
-        let issued = self
-            .issue(
-                call,
-                &caller,
-                label,
-                scopes,
-                now + i64::from(days) * MS_PER_DAY,
-            )
-            .await?;
+        let plan = Plan {
+            label,
+            scopes,
+            models,
+            expires_at: now + i64::from(days) * MS_PER_DAY,
+        };
+        let mark = self.mark(call, &caller.principal)?;
+        if let Some(issued) = self.issued_before(&caller, mark, &plan).await? {
+            return Ok(issued);
+        }
+        let issued = self.issue(call, &caller, plan, mark).await?;
         tracing::info!(tenant = %caller.tenant.id, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
         Ok(issued)
     }
@@ -104,6 +132,7 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn list_keys(&self, call: &Call) -> Result<Vec<KeyRecord>, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
+        self.parts.identity.keep_uses().await?;
         Ok(self.parts.keys.list(Some(&caller.tenant.id)).await?)
     }
 
@@ -154,10 +183,18 @@ impl Manager {
             i64::from(self.parts.limits.default_key_days) * MS_PER_DAY,
             |at| at - old.created_at,
         );
+        let plan = Plan {
+            label: old.label,
+            scopes: old.scopes,
+            models: old.models,
+            expires_at: now + life,
+        };
+        let mark = self.mark(call, &caller.principal)?;
         // The successor first: should the second step fail, there are two good keys and not none.
-        let issued = self
-            .issue(call, &caller, old.label, old.scopes, now + life)
-            .await?;
+        let issued = match self.issued_before(&caller, mark, &plan).await? {
+            Some(issued) => issued,
+            None => self.issue(call, &caller, plan, mark).await?,
+        };
         let overlap_ms = UnixMs::try_from(overlap.as_millis()).unwrap_or(UnixMs::MAX);
         self.end_key(call, &caller, id.as_str(), Act::KeyExpire, |now| {
             KeyEnd::Expires(now.saturating_add(overlap_ms))
@@ -165,6 +202,17 @@ impl Manager {
         .await?;
         tracing::info!(tenant = %caller.tenant.id, key = %id, successor = %issued.record.id, request_id = %call.request_id, "key rotated");
         Ok(issued)
+    }
+
+    /// Keeps when keys were last shown, as long as it is polled.
+    pub async fn keep_uses(&self) {
+        let mut minutes = tokio::time::interval(USES_ARE_KEPT);
+        loop {
+            minutes.tick().await;
+            if let Err(error) = self.parts.identity.keep_uses().await {
+                tracing::warn!(%error, "when keys were last used could not be kept");
+            }
+        }
     }
 
     /// Sees to it that the operator can get in, at every start: by the configured key, by one from an earlier start,
@@ -185,7 +233,7 @@ impl Manager {
             if existing.iter().any(good) {
                 return Ok(OperatorKey::Existing);
             }
-            let secret = key::generate()?;
+            let secret = key::generate(&mut Source::Random)?;
             self.store_operator_key(FIRST_START, secret.expose(), now)
                 .await?;
             return Ok(OperatorKey::Created(secret));
@@ -239,9 +287,11 @@ impl Manager {
             tenant: None,
             label: label.to_owned(),
             scopes: Scopes::OPERATOR,
+            models: None,
             created_at: now,
             expires_at: None,
             revoked_at: None,
+            last_used_at: None,
         };
         let id = record.id.as_str().to_owned();
         let detail = json!({"after": acts::key(&record)});
@@ -258,29 +308,73 @@ impl Manager {
         &self,
         call: &Call,
         caller: &Caller,
-        label: String,
-        scopes: Scopes,
-        expires_at: UnixMs,
+        plan: Plan,
+        mark: Option<Mark>,
     ) -> Result<Issued, PredictError> {
-        let secret = key::generate()?;
+        let Plan {
+            label,
+            scopes,
+            models,
+            expires_at,
+        } = plan;
+        let mut source = mark.map_or(Source::Random, |mark| self.parts.identity.source_of(&mark));
+        let secret = key::generate(&mut source)?;
         let record = KeyRecord {
             id: key::generate_id()?,
             tenant: Some(caller.tenant.id.clone()),
             label,
             scopes,
+            models,
             created_at: self.parts.identity.now(),
             expires_at: Some(expires_at),
             revoked_at: None,
+            last_used_at: None,
         };
         let new = NewKey {
             record: record.clone(),
             hash: self.parts.identity.hash(secret.expose()),
         };
-        let entry = self
+        let mut entry = self
             .act(call, caller, Act::KeyCreate, record.id.as_str())
             .with(&json!({"after": acts::key(&record)}));
+        entry.once = mark;
         self.parts.keys.create(&new, &entry).await?;
         Ok(Issued { record, secret })
+    }
+
+    /// The key that was made for this mark; none = none was.
+    async fn issued_before(
+        &self,
+        caller: &Caller,
+        mark: Option<Mark>,
+        plan: &Plan,
+    ) -> Result<Option<Issued>, PredictError> {
+        let Some(mark) = mark else {
+            return Ok(None);
+        };
+        let Some(before) = self.parts.audit.marked(&mark).await? else {
+            return Ok(None);
+        };
+        if before.entry.act != Act::KeyCreate {
+            return Err(once::is_another());
+        }
+        let keys = self.parts.keys.list(Some(&caller.tenant.id)).await?;
+        let record = keys
+            .into_iter()
+            .find(|key| key.id.as_str() == before.entry.object);
+        let Some(record) = record.filter(|record| record.revoked_at.is_none()) else {
+            return Err(PredictError::Conflict(
+                "the key that was made with this Idempotency-Key is gone; make one with a new Idempotency-Key"
+                    .to_owned(),
+            ));
+        };
+        let is_same = (&record.label, record.scopes, &record.models)
+            == (&plan.label, plan.scopes, &plan.models);
+        if !is_same {
+            return Err(once::is_another());
+        }
+        let secret = key::generate(&mut self.parts.identity.source_of(&mark))?;
+        Ok(Some(Issued { record, secret }))
     }
 
     async fn end_key(
@@ -308,6 +402,43 @@ impl Manager {
         self.parts.identity.key_changed(&id);
         Ok(record)
     }
+}
+
+fn parse_role(name: &str) -> Result<Scopes, PredictError> {
+    let of_tenants = || Role::ALL.into_iter().filter(|role| *role != Role::Operator);
+    let role = of_tenants().find(|role| role.as_str() == name);
+    role.map(Role::scopes).ok_or_else(|| {
+        let all: Vec<_> = of_tenants().map(Role::as_str).collect();
+        PredictError::Invalid(format!(
+            "unknown role `{}`; use one of {}",
+            shown(name),
+            all.join(", ")
+        ))
+    })
+}
+
+/// The models that a key is to be for. What is about all of a tenant is not for such a key.
+fn parse_models(
+    names: Option<&[String]>,
+    scopes: Scopes,
+) -> Result<Option<BTreeSet<ModelName>>, PredictError> {
+    let Some(names) = names else {
+        return Ok(None);
+    };
+    if !(1..=MAX_MODELS).contains(&names.len()) {
+        return Err(PredictError::Invalid(format!(
+            "`models` holds 1 to {MAX_MODELS} names; leave it out for all models"
+        )));
+    }
+    if !Role::Uploader.scopes().covers(scopes) {
+        return Err(invalid(
+            "a key for single models has the scopes infer and models alone",
+        ));
+    }
+    let models = names.iter().map(|name| {
+        ModelName::parse(name).map_err(|error| PredictError::Invalid(format!("`models`: {error}")))
+    });
+    models.collect::<Result<_, _>>().map(Some)
 }
 
 fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {

@@ -14,6 +14,7 @@ use super::acts::Detailed;
 use super::keys::{parse_id, unknown};
 use super::tenants::{parse, unknown as unknown_tenant};
 use crate::account::calendar::month_start;
+use crate::stage::once;
 use crate::{Call, PredictError};
 
 /// Rows of one page of usage, at most.
@@ -175,7 +176,7 @@ impl Manager {
                 "`reason` is one line of at most {MAX_REASON_BYTES} bytes"
             )));
         }
-        let entry = self
+        let mut entry = self
             .act_on(
                 call,
                 &operator,
@@ -184,6 +185,19 @@ impl Manager {
                 tenant.as_str(),
             )
             .with(&json!({"micro_credits": credits, "reason": reason}));
+        entry.once = self.mark(call, &operator)?;
+        if let Some(mark) = &entry.once
+            && let Some(before) = self.parts.audit.marked(mark).await?
+        {
+            let before = before.entry;
+            let is_same = (before.act, &before.object, &before.detail)
+                == (entry.act, &entry.object, &entry.detail);
+            return if is_same {
+                Ok(self.parts.ledger.account(&tenant).await?)
+            } else {
+                Err(once::is_another())
+            };
+        }
         let granted = self.parts.ledger.grant(&tenant, credits, &entry).await;
         let account = granted.map_err(|error| no_tenant(error, name))?;
         self.parts.registry.tenant(&tenant).account.changed();

@@ -9,18 +9,22 @@ mod digest;
 mod keys;
 mod limits;
 mod models;
+mod recordings;
 mod repository;
+mod sessions;
 mod settings;
 mod statistics;
+mod storage;
 mod tenants;
 mod traffic;
 mod upload;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use foretell_store::{Audit, Keys, Ledger, LimitStore, Models, Tenants};
+use foretell_store::{Audit, Keys, Ledger, LimitStore, Models, Tenants, Users};
 use foretell_types::TenantId;
 use foretell_types::blob::Blobs;
 use foretell_types::compile::Compiler;
@@ -28,24 +32,32 @@ use foretell_types::run::Runner;
 use tokio::sync::Mutex;
 
 // What the use cases answer with, so that a transport needs no store.
-pub use audit::{Checked, MAX_AUDIT_ROWS};
+pub use audit::{Checked, CheckpointPage, MAX_AUDIT_ROWS, MAX_CHECKPOINTS};
 pub use foretell_store::{
-    Account, Act, AuditQuery, AuditRecord, Broken, Canary, Day, Fault, Guard, KeyRecord,
-    MicroCredits, ModelRecord, Page, Price, Quotas, TenantLimits, TenantRecord, Traffic,
-    TrafficChange, UsageCursor, UsageQuery, UsageRow, Used, Verdict, VersionRecord, day_of,
+    Account, Act, AuditQuery, AuditRecord, Broken, Canary, Checkpoint, Day, Fault, Guard,
+    KeyRecord, MicroCredits, ModelRecord, Page, Price, Pseudonym, Quotas, RecordingPolicy,
+    TenantLimits, TenantRecord, Traffic, TrafficChange, UsageCursor, UsageQuery, UsageRow, Used,
+    UserRecord, Verdict, VersionRecord, day_of,
 };
 pub use keys::{Issued, NewKeyRequest, OperatorKey};
 pub use limits::{MAX_USAGE_ROWS, Standing};
 pub use models::Published;
+pub use recordings::{MAX_RECORDING_DAYS, MAX_RECORDINGS, Receipt, RetentionPreview};
+pub use sessions::LoggedIn;
 pub use statistics::VersionCounts;
 pub use traffic::{
     CanaryPlan, GuardPlan, TrafficAct, TrafficPlan, TrafficReport, TrafficRequest, VersionReport,
 };
 pub use upload::{Part, UnnamedUpload, Upload};
+pub use users::{NewUserRequest, PasswordRequest, UserRequest};
 
+use crate::login::Logins;
 use crate::stage::admit::Gate;
 use crate::tenant::Activity;
-use crate::{AnswerCache, Call, Evidence, Identity, Limits, PredictError, Principal, Registry};
+use crate::{
+    AnswerCache, Books, Call, Evidence, Identity, Limits, PredictError, Principal, Registry,
+    Sessions,
+};
 
 /// Manages tenants, keys and models. Cheap to share; one for each server.
 pub struct Manager {
@@ -55,6 +67,8 @@ pub struct Manager {
     locks: DashMap<TenantId, Arc<Mutex<()>>>,
     /// Uploads under way: each may fill a temporary file.
     uploads: Gate,
+    /// What logging in takes, beside what is stored.
+    logins: Logins,
 }
 
 /// What a [`Manager`] is made of.
@@ -67,6 +81,10 @@ pub struct ManagerParts {
     pub tenants: Arc<dyn Tenants>,
     /// API keys.
     pub keys: Arc<dyn Keys>,
+    /// Users.
+    pub users: Arc<dyn Users>,
+    /// Who is in.
+    pub sessions: Arc<Sessions>,
     /// Models and versions.
     pub models: Arc<dyn Models>,
     /// What was done, by whom.
@@ -75,6 +93,8 @@ pub struct ManagerParts {
     pub ledger: Arc<dyn Ledger>,
     /// What tenants and keys may use.
     pub limit_store: Arc<dyn LimitStore>,
+    /// The predictor's books.
+    pub books: Arc<Books>,
     /// The predictor's records.
     pub evidence: Arc<Evidence>,
     /// Uploads, snapshots and code.
@@ -102,6 +122,7 @@ impl Manager {
             ),
             parts,
             locks: DashMap::new(),
+            logins: Logins::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use super::acts::Detailed;
 use super::upload::{PartLimits, Spooled, UnnamedUpload};
 use super::{Manager, Upload, digest, settings};
 use crate::stage::admit::Admitted;
+use crate::stage::identify::Caller;
 use crate::text::shown;
 use crate::{Call, ModelRef, PredictError};
 
@@ -114,6 +115,8 @@ impl Manager {
         {
             return Ok(published);
         }
+        let of_tenant = &*caller.tenant;
+        self.count_upload(of_tenant).await?;
         let request = compile::Upload {
             tenant: tenant.clone(),
             version: digest,
@@ -150,6 +153,7 @@ impl Manager {
             .with(&detail);
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
+        self.has_room(of_tenant, &record).await?;
         let stored = self
             .store(
                 &tenant,
@@ -279,7 +283,9 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn list_models(&self, call: &Call) -> Result<Vec<ModelRecord>, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
-        Ok(self.parts.models.list(&caller.tenant.id).await?)
+        let mut models = self.parts.models.list(&caller.tenant.id).await?;
+        models.retain(|model| caller.is_for(&model.name));
+        Ok(models)
     }
 
     /// One model with its versions.
@@ -288,17 +294,18 @@ impl Manager {
     /// `NotFound` if the tenant has none of that name.
     pub async fn model(&self, call: &Call, model: &str) -> Result<ModelRecord, PredictError> {
         let caller = self.parts.identity.caller(call, READ).await?;
-        self.model_of(&caller.tenant.id, model).await
+        self.model_of(&caller, model).await
     }
 
-    /// A model of a tenant that is known already.
+    /// A model of a caller who is known already.
     pub(super) async fn model_of(
         &self,
-        tenant: &TenantId,
+        caller: &Caller,
         model: &str,
     ) -> Result<ModelRecord, PredictError> {
         let name = ModelRef::parse(model, None)?.model;
-        let found = self.parts.models.get(tenant, &name).await?;
+        caller.must_be_for(&name)?;
+        let found = self.parts.models.get(&caller.tenant.id, &name).await?;
         found.ok_or_else(|| unknown_model(&name))
     }
 
@@ -344,6 +351,7 @@ impl Manager {
                 "a version was parsed and is not there".into(),
             ));
         };
+        caller.must_be_for(&wanted.model)?;
         let lock = self.lock_of(&tenant);
         let _held = lock.lock().await;
         let object = format!("{}/{name}", wanted.model);

@@ -54,7 +54,7 @@ impl Manager {
         model: &str,
     ) -> Result<(Caller, ModelRecord), PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let record = self.model_of(&caller.tenant.id, model).await?;
+        let record = self.model_of(&caller, model).await?;
         Ok((caller, record))
     }
 

@@ -4,6 +4,7 @@ use foretell_store::{Act, TenantRecord};
 use foretell_types::TenantId;
 
 use super::Manager;
+use crate::stage::once;
 use crate::text::shown;
 use crate::{Call, PredictError};
 
@@ -24,7 +25,20 @@ impl Manager {
             created_at: self.parts.identity.now(),
         };
         let (tenant, name) = (Some(record.id.clone()), record.id.as_str());
-        let entry = self.act_on(call, &operator, tenant, Act::TenantCreate, name);
+        let mut entry = self.act_on(call, &operator, tenant, Act::TenantCreate, name);
+        entry.once = self.mark(call, &operator)?;
+        if let Some(mark) = &entry.once
+            && let Some(before) = self.parts.audit.marked(mark).await?
+        {
+            let before = before.entry;
+            if (before.act, before.object.as_str()) != (entry.act, name) {
+                return Err(once::is_another());
+            }
+            let made = self.parts.tenants.get(&record.id).await?;
+            return made.ok_or_else(|| {
+                PredictError::Conflict(format!("tenant `{name}` was deleted since it was made"))
+            });
+        }
         self.parts.tenants.create(&record, &entry).await?;
         tracing::info!(tenant = %record.id, request_id = %call.request_id, "tenant created");
         Ok(record)
@@ -67,6 +81,7 @@ impl Manager {
         self.parts.tenants.delete(&id, entry.at, &entry).await?;
         // From here on the tenant is gone; what follows only clears up, and the sweep at start would do the same.
         self.parts.identity.tenant_gone(&id);
+        self.parts.sessions.tenant_gone(&id);
         self.parts.registry.tenant_gone(&id);
         self.forget_answers_of(&id);
         self.clear_up(&id).await;

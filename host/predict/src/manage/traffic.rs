@@ -153,7 +153,7 @@ impl Manager {
     pub async fn traffic(&self, call: &Call, model: &str) -> Result<TrafficReport, PredictError> {
         // Of its owner's affair only: what a shadow said last shows what some caller was answered.
         let caller = self.parts.identity.caller(call, WRITE).await?;
-        let record = self.model_of(&caller.tenant.id, model).await?;
+        let record = self.model_of(&caller, model).await?;
         let (tenant, name) = (&caller.tenant, &record.name);
         let changes = self.parts.models.traffic_changes(&tenant.id, name).await?;
         let versions = record.versions.iter().map(|version| {
@@ -185,7 +185,7 @@ impl Manager {
     ) -> Result<ModelRecord, PredictError> {
         let caller = self.parts.identity.caller(call, WRITE).await?;
         let tenant = &caller.tenant.id;
-        let record = self.model_of(tenant, model).await?;
+        let record = self.model_of(&caller, model).await?;
         let reason = reason(&request)?;
         let traffic = match request.act {
             TrafficAct::Set(plan) => self.planned(tenant, &record, *plan).await?,
@@ -235,7 +235,7 @@ impl Manager {
         }
         self.parts.registry.changed(tenant, name);
         tracing::info!(%tenant, model = %name, actor = %caller.principal.actor, before = outline(&before), after = outline(&change.traffic), reason = change.reason, request_id = %call.request_id, "traffic set");
-        self.model_of(tenant, model).await
+        self.model_of(&caller, model).await
     }
 
     /// Loads versions that calls are to go to.

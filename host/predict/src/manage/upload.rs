@@ -56,10 +56,12 @@ impl UnnamedUpload {
             permit,
             limits,
         } = self;
+        let model = ModelName::parse(model).map_err(invalid_name)?;
+        caller.must_be_for(&model)?;
         Ok(Upload {
             caller,
             permit,
-            model: ModelName::parse(model).map_err(invalid_name)?,
+            model,
             version: ModelVersion::parse(version).map_err(invalid_name)?,
             plugin: None,
             artifact: None,

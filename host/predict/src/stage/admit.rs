@@ -143,6 +143,7 @@ mod tests {
                 key: None,
                 tenant: None,
                 scopes: Scopes::default(),
+                models: None,
             }),
         }
     }

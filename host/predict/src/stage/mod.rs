@@ -4,8 +4,10 @@
 //! between `recall` and `run`, and around all.
 
 pub(crate) mod admit;
+pub(crate) mod bearer;
 pub(crate) mod check;
 pub(crate) mod identify;
+pub(crate) mod once;
 pub(crate) mod recall;
 pub(crate) mod reserve;
 pub(crate) mod resolve;

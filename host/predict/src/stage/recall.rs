@@ -116,6 +116,7 @@ pub(crate) async fn recall(
                     },
                     at,
                     credits: 0,
+                    is_repeated: false,
                 });
             }
             Found::Place(place) => (Cached::Miss, Some(place)),

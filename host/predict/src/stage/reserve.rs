@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foretell_store::{MicroCredits, Used};
-use foretell_types::ErrorKind;
+use foretell_store::{Mark, MicroCredits, Used};
+use foretell_types::signature::Checked;
+use foretell_types::{ErrorKind, RequestId};
 
 use super::admit::Admitted;
+use super::once::Once;
 use crate::account::{Bill, Books, Reserved, Terms};
 use crate::evidence::Done;
+use crate::recording::{Complete, Draft};
 use crate::{Cached, Call, PredictError, Target};
 
 /// Who asks, under which terms.
@@ -23,6 +26,10 @@ pub(crate) struct Account<'a> {
     pub(crate) admitted: &'a Admitted,
     /// Whether there is a record of the call.
     pub(crate) is_recorded: AtomicBool,
+    /// Whether it is to be done once.
+    pub(crate) once: Option<Once>,
+    /// The request whose recording is run again.
+    pub(crate) replays: Option<RequestId>,
 }
 
 /// A call that is being answered: what it took, and its record.
@@ -33,6 +40,8 @@ pub(crate) struct Open<'a> {
     bill: Bill,
     cached: Cached,
     input: [u8; 32],
+    once: Option<Mark>,
+    recording: Option<Complete>,
     /// When its body was there.
     began: Instant,
     /// Since when it may be run.
@@ -59,6 +68,22 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl<'a> Account<'a> {
+    /// A recording of what is asked, where the tenant wants one. What is run again was recorded before.
+    ///
+    /// # Errors
+    /// `Unavailable` if it could not be kept and must be.
+    pub(crate) fn draft(
+        &self,
+        target: &Arc<Target>,
+        inputs: &Checked,
+    ) -> Result<Option<Draft>, PredictError> {
+        let is_again = self.replays.is_some() || self.once.as_ref().is_some_and(Once::is_repeated);
+        if !self.terms.records || is_again {
+            return Ok(None);
+        }
+        self.books.evidence().draft(self.call, target, inputs)
+    }
+
     /// Takes what a run may need.
     ///
     /// # Errors
@@ -75,21 +100,33 @@ impl<'a> Account<'a> {
     ///
     /// # Errors
     /// As [`Account::reserve`].
-    pub(crate) fn recalled(&'a self, wanted: &Wanted<'_>) -> Result<MicroCredits, PredictError> {
+    pub(crate) fn recalled(
+        &'a self,
+        wanted: &Wanted<'_>,
+        recording: Option<Complete>,
+    ) -> Result<MicroCredits, PredictError> {
         let bill = self
             .books
             .bill_of_hit(&self.terms, &wanted.target.model, wanted.rows);
-        let open = self.open(wanted, bill, Duration::ZERO, Cached::Hit)?;
+        let mut open = self.open(wanted, bill, Duration::ZERO, Cached::Hit)?;
+        open.record(recording);
         Ok(open.close(None, Duration::ZERO, false))
     }
 
     fn open(
         &'a self,
         wanted: &Wanted<'_>,
-        bill: Bill,
+        mut bill: Bill,
         longest: Duration,
         cached: Cached,
     ) -> Result<Open<'a>, PredictError> {
+        let mut mark = None;
+        if let Some(once) = &self.once {
+            mark = once.to_mark(wanted.target.model.as_str(), &wanted.input)?;
+            if mark.is_none() {
+                bill = Bill::NOTHING;
+            }
+        }
         self.books.evidence().has_room()?;
         let caller = &self.admitted.caller;
         let key = caller.principal.key.as_ref();
@@ -103,6 +140,8 @@ impl<'a> Account<'a> {
             bill,
             cached,
             input: wanted.input,
+            once: mark,
+            recording: None,
             began: wanted.began,
             run_since: Instant::now(),
         })
@@ -113,6 +152,11 @@ impl Open<'_> {
     /// It was not looked for in the cache, or was.
     pub(crate) fn looked_up(&mut self, cached: Cached) {
         self.cached = cached;
+    }
+
+    /// It is answered; what was asked and answered is to be kept, where there is a recording.
+    pub(crate) fn record(&mut self, recording: Option<Complete>) {
+        self.recording = recording;
     }
 
     /// The call has ended: what it costs. What the host could not do costs nothing; nor does what another version is
@@ -153,7 +197,7 @@ impl Open<'_> {
             compute_us: u64::try_from(compute.as_micros()).unwrap_or(u64::MAX),
             credits,
         };
-        account.books.evidence().done(Done {
+        let done = Done {
             at: account.books.now(),
             by: Arc::clone(&account.admitted.caller.principal),
             target: Arc::clone(&self.target),
@@ -163,7 +207,11 @@ impl Open<'_> {
             used,
             took: self.began.elapsed(),
             input: self.input,
-        });
+            // What costs nothing may be asked for again, and is then charged.
+            once: self.once.filter(|_| fate == Fate::Charged),
+            replays: account.replays.clone(),
+        };
+        account.books.evidence().done(done, self.recording.take());
         credits
     }
 }

@@ -52,6 +52,7 @@ pub(crate) async fn route(
     payload: &mut impl Payload,
 ) -> Result<Route, PredictError> {
     let wanted = &*payload.model()?;
+    caller.must_be_for(&wanted.model)?;
     let state = state(registry, &caller.tenant, wanted).await?;
     if wanted.version.is_none()
         && let Some(release) = &state.release
@@ -81,10 +82,11 @@ pub(crate) async fn route(
 /// `NotFound`, naming what there is.
 pub(crate) async fn resolve(
     registry: &Registry,
-    tenant: &Tenant,
+    caller: &Caller,
     wanted: &ModelRef,
 ) -> Result<Arc<Target>, PredictError> {
-    version(&*state(registry, tenant, wanted).await?, wanted)
+    caller.must_be_for(&wanted.model)?;
+    version(&*state(registry, &caller.tenant, wanted).await?, wanted)
 }
 
 async fn state(

@@ -42,5 +42,6 @@ pub(crate) fn settle(ran: Ran<'_>) -> Result<Answer, PredictError> {
         lookup,
         at: Instant::now(),
         credits: 0,
+        is_repeated: false,
     })
 }

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use foretell_predict::jwt::Issuer;
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::{self, ManagerParts, NewKeyRequest, OperatorKey};
 use foretell_predict::{
-    Answer, AnswerCache, Books, CacheLimits, CacheUse, Call, Clock, Credentials, Decoded, Evidence,
-    Governance, Identity, Inputs, Limits, Manager, ModelRef, Payload, PredictError, Predictor,
-    Records, Registry, Target, Urgency,
+    Answer, AnswerCache, Books, CacheLimits, CacheUse, Call, CheckpointRules, Checkpointer, Clock,
+    Credentials, Decoded, Evidence, Governance, Identity, Inputs, Issuers, Limits, Manager,
+    ModelRef, Payload, PredictError, Predictor, Recorder, Records, Registry, Rights, Sessions,
+    Target, Urgency,
 };
 use foretell_store::Stores;
 use foretell_types::compile::{
@@ -37,9 +39,12 @@ pub(crate) struct House {
     pub(crate) predictor: Predictor,
     pub(crate) manager: Manager,
     pub(crate) stores: Stores,
+    pub(crate) evidence: Arc<Evidence>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) compiler: Arc<PlannedCompiler>,
     pub(crate) runner: Arc<PlannedRunner>,
     pub(crate) now: Arc<AtomicI64>,
+    checkpointer: Arc<Checkpointer>,
     pub(crate) cache: Option<Arc<AnswerCache>>,
     _dir: tempfile::TempDir,
 }
@@ -201,28 +206,72 @@ impl House {
         governance: Governance,
         records: Records,
     ) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::trusting(limits, cache_limits, governance, records, Vec::new()).await
+    }
+
+    pub(crate) async fn trusting(
+        limits: Limits,
+        cache_limits: CacheLimits,
+        governance: Governance,
+        records: Records,
+        issuers: Vec<(Issuer, Rights)>,
+    ) -> Self {
         let stores = foretell_store::memory::stores();
+        Self::over(stores, limits, cache_limits, governance, records, issuers).await
+    }
+
+    pub(crate) async fn over(
+        stores: Stores,
+        limits: Limits,
+        cache_limits: CacheLimits,
+        governance: Governance,
+        records: Records,
+        issuers: Vec<(Issuer, Rights)>,
+    ) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         let now = Arc::new(AtomicI64::new(1_000 * DAY_MS));
         let clock = {
             let now = Arc::clone(&now);
             Clock::from_fn(move || now.load(Ordering::Relaxed))
         };
         let registry = Arc::new(Registry::new(Arc::clone(&stores.models)));
-        let identity = Arc::new(Identity::new(
+        let sessions = Arc::new(Sessions::new(
+            Arc::clone(&stores.sessions),
+            Pepper::new(&[7; 32]),
+            clock.clone(),
+        ));
+        let mut identity = Identity::new(
             Arc::clone(&stores.keys),
             Arc::clone(&stores.tenants),
             Arc::clone(&registry),
             Pepper::new(&[7; 32]),
             clock.clone(),
-        ));
+        )
+        .with_sessions(Arc::clone(&sessions));
+        if !issuers.is_empty() {
+            identity = identity.with_issuers(Issuers::new(issuers, clock.clone()).unwrap());
+        }
+        let identity = Arc::new(identity);
         let cache = Some(Arc::new(AnswerCache::new(&cache_limits, clock.clone())));
-        let evidence = Arc::new(Evidence::new(
-            Arc::clone(&stores.ledger),
-            Arc::clone(&stores.audit),
-            records,
+        let checkpointer = Arc::new(Checkpointer::new(
+            Arc::clone(&stores.checkpoints),
+            &[7; 32],
+            CheckpointRules::default(),
             clock.clone(),
         ));
+        let recorder = Arc::new(Recorder::new(
+            Arc::clone(&stores.recordings),
+            Arc::clone(&stores.retention),
+            &Pepper::new(&[7; 32]),
+        ));
+        let evidence = Evidence::new(
+            Arc::clone(&stores.ledger),
+            Arc::clone(&stores.audit),
+            recorder,
+            records,
+            clock.clone(),
+        );
+        let evidence = Arc::new(evidence.with_checkpoints(Arc::clone(&checkpointer)));
         let books = Arc::new(Books::new(
             Arc::clone(&stores.ledger),
             Arc::clone(&stores.limits),
@@ -237,10 +286,13 @@ impl House {
             registry: Arc::clone(&registry),
             tenants: Arc::clone(&stores.tenants),
             keys: Arc::clone(&stores.keys),
+            users: Arc::clone(&stores.users),
+            sessions: Arc::clone(&sessions),
             models: Arc::clone(&stores.models),
             audit: Arc::clone(&stores.audit),
             ledger: Arc::clone(&stores.ledger),
             limit_store: Arc::clone(&stores.limits),
+            books: Arc::clone(&books),
             evidence: Arc::clone(&evidence),
             blobs: Arc::clone(&stores.blobs),
             cache: cache.clone(),
@@ -265,9 +317,12 @@ impl House {
             predictor,
             manager,
             stores,
+            evidence,
+            sessions,
             compiler,
             runner,
             now,
+            checkpointer,
             cache,
             _dir: dir,
         }
@@ -282,6 +337,12 @@ impl House {
                 .unwrap();
         }
         self.key(&on(OPERATOR, name), scopes).await
+    }
+
+    /// Makes a checkpoint of the audit log, as a stop does.
+    pub(crate) async fn checkpoint(&self) {
+        let checkpointer = Arc::clone(&self.checkpointer);
+        checkpointer.keep(std::future::ready(())).await;
     }
 
     pub(crate) async fn key(&self, call: &Call, scopes: &[&str]) -> String {
@@ -477,6 +538,8 @@ pub(crate) fn call(key: &str) -> Call {
         prefix: None,
         cache: CacheUse::Recall,
         address: None,
+        idempotency_key: None,
+        subject: None,
         rate: std::sync::OnceLock::new(),
     }
 }

@@ -3,18 +3,32 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
-use crate::StoreError;
 use crate::chain::{AuditKey, Head};
-use crate::port::audit::{Audit, AuditQuery, AuditRecord, Entry, Page, Verdict, Whose};
+use crate::port::audit::{
+    Audit, AuditQuery, AuditRecord, Entry, Known, Mark, Page, Verdict, Whose,
+};
+use crate::walk::{Stored, Walk};
+use crate::{StoreError, refusal};
 
 #[async_trait]
 impl Audit for MemoryStore {
     async fn append(&self, entries: Vec<Entry>) -> Result<u64, StoreError> {
         let mut state = self.state();
+        let is_done = entries.iter().any(|entry| state.is_done(entry));
+        if is_done {
+            return Err(refusal::done_already());
+        }
         for entry in entries {
             state.record(&self.audit_key, entry);
         }
         Ok(state.head().seq)
+    }
+
+    async fn marked(&self, mark: &Mark) -> Result<Option<AuditRecord>, StoreError> {
+        let state = self.state();
+        let mut records = state.audit.iter();
+        let found = records.find(|record| record.entry.once.as_ref() == Some(mark));
+        Ok(found.cloned())
     }
 
     async fn page(
@@ -45,10 +59,21 @@ impl Audit for MemoryStore {
         Ok(self.state().head().seq)
     }
 
-    async fn verify(&self, expected_last: Option<u64>) -> Result<Verdict, StoreError> {
-        let mut at = Head::EMPTY;
-        let broken = at.follow(&self.audit_key, &self.state().audit);
-        Ok(at.verdict(broken, expected_last))
+    async fn verify(&self, known: Known) -> Result<Verdict, StoreError> {
+        let state = self.state();
+        let mut walk = Walk::new(&self.audit_key, known);
+        if walk.wants_stored() {
+            walk.expect(state.checkpoints.values().map(|checkpoint| Stored {
+                size: checkpoint.size,
+                note: checkpoint.note.clone(),
+            }));
+        }
+        for record in &state.audit {
+            if let Err(broken) = walk.pass(Some(record)) {
+                return Ok(walk.verdict(Some(broken)));
+            }
+        }
+        Ok(walk.end())
     }
 }
 
@@ -59,6 +84,12 @@ impl State {
             at: last.entry.at,
             hash: last.hash,
         })
+    }
+
+    /// Whether there is a row already for what is to be done once.
+    pub(super) fn is_done(&self, entry: &Entry) -> bool {
+        let mark = entry.once.as_ref();
+        mark.is_some() && self.audit.iter().any(|row| row.entry.once.as_ref() == mark)
     }
 
     /// Adds a row to the chain.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use foretell_types::{KeyId, TenantId};
 
 use super::MemoryStore;
+use crate::port::UnixMs;
 use crate::{Entry, EntryOf, KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
 
 #[async_trait]
@@ -21,6 +22,9 @@ impl Keys for MemoryStore {
             .any(|held| held.record.id == key.record.id || held.hash == key.hash)
         {
             return Err(refusal::key_taken(&key.record.id));
+        }
+        if state.is_done(entry) {
+            return Err(refusal::done_already());
         }
         state.keys.push(key.clone());
         state.record(&self.audit_key, entry.clone());
@@ -62,5 +66,16 @@ impl Keys for MemoryStore {
         let after = record.clone();
         state.record(&self.audit_key, entry(&before));
         Ok(after)
+    }
+
+    async fn used(&self, uses: Vec<(KeyId, UnixMs)>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for (id, at) in uses {
+            let mut records = state.keys.iter_mut().map(|key| &mut key.record);
+            if let Some(record) = records.find(|record| record.id == id) {
+                record.last_used_at = record.last_used_at.max(Some(at));
+            }
+        }
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ impl Ledger for MemoryStore {
         let mut state = self.state();
         for one in spent.iter() {
             let Spent {
-                entry,
+                mut entry,
                 model,
                 version,
                 used,
@@ -32,6 +32,9 @@ impl Ledger for MemoryStore {
                 let name = (tenant.clone(), day, actor, model, version);
                 state.usage.entry(name).or_default().add(&used);
                 state.accounts.entry(tenant).or_default().spent += used.credits;
+            }
+            if state.is_done(&entry) {
+                entry.once = None;
             }
             state.record(&self.audit_key, entry);
         }
@@ -100,6 +103,9 @@ impl Ledger for MemoryStore {
         let mut state = self.state();
         if !state.tenants.contains_key(tenant) {
             return Err(refusal::no_tenant(tenant));
+        }
+        if state.is_done(entry) {
+            return Err(refusal::done_already());
         }
         let account = state.accounts.entry(tenant.clone()).or_default();
         let granted = account.granted.checked_add(credits);

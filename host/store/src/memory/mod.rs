@@ -4,11 +4,15 @@
 
 mod audit;
 mod blobs;
+mod checkpoints;
 mod keys;
 mod ledger;
 mod limits;
 mod models;
+mod recordings;
+mod sessions;
 mod tenants;
+mod users;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +24,8 @@ pub use blobs::MemoryBlobs;
 
 use crate::port::UnixMs;
 use crate::{
-    Account, AuditKey, AuditRecord, ModelRecord, NewKey, Probe, Quotas, StoreError, Stores,
-    TenantLimits, TrafficChange, UsageCursor, Used,
+    Account, AuditKey, AuditRecord, Checkpoint, ModelRecord, NewKey, NewSession, Probe, Quotas,
+    StoreError, StoredUser, Stores, TenantLimits, TrafficChange, UsageCursor, Used,
 };
 
 /// New and empty stores, for tests: the audit log is sealed with a key that everybody knows.
@@ -39,10 +43,15 @@ pub fn stores_with(audit_key: AuditKey) -> Stores {
     Stores {
         tenants: Arc::clone(&store) as _,
         keys: Arc::clone(&store) as _,
+        users: Arc::clone(&store) as _,
+        sessions: Arc::clone(&store) as _,
         models: Arc::clone(&store) as _,
         audit: Arc::clone(&store) as _,
+        checkpoints: Arc::clone(&store) as _,
         ledger: Arc::clone(&store) as _,
         limits: Arc::clone(&store) as _,
+        recordings: Arc::clone(&store) as _,
+        retention: Arc::clone(&store) as _,
         probe: store,
         blobs: Arc::clone(&blobs) as _,
         housekeeping: blobs,
@@ -61,11 +70,16 @@ struct State {
     tenants: BTreeMap<TenantId, Tenant>,
     retired_tenants: HashSet<TenantId>,
     keys: Vec<NewKey>,
+    users: Vec<StoredUser>,
+    /// Oldest first.
+    sessions: Vec<NewSession>,
     audit: Vec<AuditRecord>,
+    checkpoints: BTreeMap<u64, Checkpoint>,
     usage: BTreeMap<UsageCursor, Used>,
     accounts: HashMap<TenantId, Account>,
     tenant_limits: HashMap<TenantId, TenantLimits>,
     key_limits: HashMap<KeyId, Quotas>,
+    recorded: recordings::Recorded,
 }
 
 #[derive(Debug)]

@@ -19,6 +19,9 @@ impl Tenants for MemoryStore {
         if state.tenants.contains_key(&tenant.id) {
             return Err(refusal::tenant_taken(&tenant.id));
         }
+        if state.is_done(entry) {
+            return Err(refusal::done_already());
+        }
         let new = Tenant {
             created_at: tenant.created_at,
             models: BTreeMap::new(),
@@ -67,7 +70,9 @@ impl Tenants for MemoryStore {
             }
             stays
         });
+        state.users_gone(id);
         state.tenant_limits.remove(id);
+        state.recorded.forget(id);
         state.retired_tenants.insert(id.clone());
         state.record(&self.audit_key, entry.clone());
         Ok(())

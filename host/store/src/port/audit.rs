@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use foretell_types::{RequestId, TenantId};
 
 use super::UnixMs;
-use crate::StoreError;
+use crate::{StoreError, TreeHead, Verifier};
 
 /// What is done. Closed: every value has its name for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,18 @@ pub enum Act {
     KeyRevoke,
     /// A key was given an earlier end, because it has a successor.
     KeyExpire,
+    /// A user was made.
+    UserCreate,
+    /// It was changed what a user does, or whether it may log in.
+    UserSet,
+    /// A user was given another password, or its own was hashed at another cost.
+    UserPassword,
+    /// A user was deleted.
+    UserDelete,
+    /// A user logged in.
+    SessionBegin,
+    /// A user logged out, or was logged out.
+    SessionEnd,
     /// A version was accepted.
     VersionCreate,
     /// A version was deleted.
@@ -42,6 +54,16 @@ pub enum Act {
     LimitsSet,
     /// Credits were given, or taken back.
     CreditsGrant,
+    /// A tenant has spent most of its budget of a month.
+    BudgetWarn,
+    /// It was changed whether predictions are recorded, or how long recordings are kept.
+    RecordingSet,
+    /// Recordings were deleted that were older than their tenant wants.
+    RecordingSweep,
+    /// What was recorded of a person was handed out.
+    SubjectExport,
+    /// What was recorded of a person was erased.
+    SubjectErase,
     /// A prediction.
     Predict,
     /// Something was asked for and refused.
@@ -52,12 +74,18 @@ pub enum Act {
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 27] = [
         Self::TenantCreate,
         Self::TenantDelete,
         Self::KeyCreate,
         Self::KeyRevoke,
         Self::KeyExpire,
+        Self::UserCreate,
+        Self::UserSet,
+        Self::UserPassword,
+        Self::UserDelete,
+        Self::SessionBegin,
+        Self::SessionEnd,
         Self::VersionCreate,
         Self::VersionDelete,
         Self::TrafficSet,
@@ -66,6 +94,11 @@ impl Act {
         Self::CachePurge,
         Self::LimitsSet,
         Self::CreditsGrant,
+        Self::BudgetWarn,
+        Self::RecordingSet,
+        Self::RecordingSweep,
+        Self::SubjectExport,
+        Self::SubjectErase,
         Self::Predict,
         Self::Refuse,
         Self::Lost,
@@ -79,6 +112,12 @@ impl Act {
             Self::KeyCreate => "key.create",
             Self::KeyRevoke => "key.revoke",
             Self::KeyExpire => "key.expire",
+            Self::UserCreate => "user.create",
+            Self::UserSet => "user.set",
+            Self::UserPassword => "user.password",
+            Self::UserDelete => "user.delete",
+            Self::SessionBegin => "session.begin",
+            Self::SessionEnd => "session.end",
             Self::VersionCreate => "version.create",
             Self::VersionDelete => "version.delete",
             Self::TrafficSet => "traffic.set",
@@ -87,6 +126,11 @@ impl Act {
             Self::CachePurge => "cache.purge",
             Self::LimitsSet => "limits.set",
             Self::CreditsGrant => "credits.grant",
+            Self::BudgetWarn => "budget.warn",
+            Self::RecordingSet => "recording.set",
+            Self::RecordingSweep => "recording.sweep",
+            Self::SubjectExport => "subject.export",
+            Self::SubjectErase => "subject.erase",
             Self::Predict => "predict",
             Self::Refuse => "refuse",
             Self::Lost => "lost",
@@ -126,7 +170,13 @@ pub struct Entry {
     pub origin: Option<Arc<str>>,
     /// What else is to be known, as one JSON object; never a secret, never an input.
     pub detail: String,
+    /// What the call marks itself with, so that it is done once however often it is sent: a keyed hash of who asks and of
+    /// the mark that it brought. Two rows never have the same.
+    pub once: Option<Mark>,
 }
+
+/// What a call that is to be done once is found by.
+pub type Mark = [u8; 32];
 
 /// What is recorded of an act whose state before is known only where it is done.
 pub type EntryOf<Before> = Arc<dyn Fn(&Before) -> Entry + Send + Sync>;
@@ -191,8 +241,11 @@ pub trait Audit: Send + Sync {
     /// Adds rows, all or none, in this order; returns the number of the last one.
     ///
     /// # Errors
-    /// `Unavailable` if they could not be written: then none is there.
+    /// `Unavailable` if they could not be written: then none is there. `Conflict` for a mark that is there already.
     async fn append(&self, entries: Vec<Entry>) -> Result<u64, StoreError>;
+
+    /// The row of a call that marked itself, if it was done.
+    async fn marked(&self, mark: &Mark) -> Result<Option<AuditRecord>, StoreError>;
 
     /// At most `limit` rows, 1 to 10,000.
     async fn page(
@@ -206,9 +259,20 @@ pub trait Audit: Send + Sync {
     async fn last(&self) -> Result<u64, StoreError>;
 
     /// Reads the log from the beginning and finds the first row that is not what was written: it was changed, it is
-    /// missing, it stands elsewhere, or it was put there by another hand. What was cut off at the end is only found by
-    /// whoever knows how long the log was (`expected_last`).
-    async fn verify(&self, expected_last: Option<u64>) -> Result<Verdict, StoreError>;
+    /// missing, it stands elsewhere, or it was put there by another hand. What was cut off at the end, and what was
+    /// written anew by somebody who has the key, is only found by whoever knows what the log was.
+    async fn verify(&self, known: Known) -> Result<Verdict, StoreError>;
+}
+
+/// What is known of the log beside its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The number of a row that there was.
+    pub last: Option<u64>,
+    /// Who signs checkpoints: those that are stored are compared as well; none = they are not.
+    pub signer: Option<Verifier>,
+    /// What checkpoints from elsewhere say, in any order. Their signatures were looked at.
+    pub heads: Vec<TreeHead>,
 }
 
 /// What a look at the whole log came to.
@@ -218,6 +282,8 @@ pub struct Verdict {
     pub good: u64,
     /// The first that is not; none = all are.
     pub broken: Option<Broken>,
+    /// At how many sizes a checkpoint was compared, and holds.
+    pub checkpoints: u64,
 }
 
 /// The first row that is not what was written.
@@ -238,6 +304,21 @@ pub enum Fault {
     Altered,
     /// The log ends before this row, which was there once.
     CutOff,
+    /// The rows are not those that a checkpoint was signed over: some row is another, from this one on.
+    CheckpointDiffers {
+        /// How many rows the checkpoint is over.
+        size: u64,
+    },
+    /// The log ends before this row, and a checkpoint was signed over more.
+    CheckpointCutOff {
+        /// How many rows the checkpoint is over.
+        size: u64,
+    },
+    /// A stored checkpoint is not what was signed: nothing vouches for the rows from this one on but the chain.
+    CheckpointAltered {
+        /// How many rows it says that it is over.
+        size: u64,
+    },
 }
 
 impl Fault {
@@ -247,6 +328,19 @@ impl Fault {
             Self::Missing => "missing",
             Self::Altered => "altered",
             Self::CutOff => "cut_off",
+            Self::CheckpointDiffers { .. } => "checkpoint_differs",
+            Self::CheckpointCutOff { .. } => "checkpoint_cut_off",
+            Self::CheckpointAltered { .. } => "checkpoint_altered",
+        }
+    }
+
+    /// How many rows the checkpoint is over that does not hold; none = it is none of checkpoints.
+    pub const fn checkpoint(self) -> Option<u64> {
+        match self {
+            Self::Missing | Self::Altered | Self::CutOff => None,
+            Self::CheckpointDiffers { size }
+            | Self::CheckpointCutOff { size }
+            | Self::CheckpointAltered { size } => Some(size),
         }
     }
 }

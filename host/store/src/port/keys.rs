@@ -1,7 +1,9 @@
 //! API keys: what a caller shows. The store sees keyed hashes, never a key.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use foretell_types::{KeyId, Scopes, TenantId};
+use foretell_types::{KeyId, ModelName, Scopes, TenantId};
 
 use super::UnixMs;
 use super::audit::{Entry, EntryOf};
@@ -21,12 +23,16 @@ pub struct KeyRecord {
     pub label: String,
     /// What it may do.
     pub scopes: Scopes,
+    /// Models that it is for; none = all of its tenant's, those to come among them.
+    pub models: Option<BTreeSet<ModelName>>,
     /// When it was created.
     pub created_at: UnixMs,
     /// From when on it opens nothing; none = never.
     pub expires_at: Option<UnixMs>,
     /// When it was revoked.
     pub revoked_at: Option<UnixMs>,
+    /// When it was last shown, to the minute; none = never.
+    pub last_used_at: Option<UnixMs>,
 }
 
 /// A key to add.
@@ -67,6 +73,10 @@ pub trait Keys: Send + Sync {
         end: KeyEnd,
         entry: EntryOf<KeyRecord>,
     ) -> Result<KeyRecord, StoreError>;
+
+    /// Keeps when keys were last shown, where that is later than what is known. Keys that are not there are passed over. Not
+    /// recorded: it changes nothing that a key can do.
+    async fn used(&self, uses: Vec<(KeyId, UnixMs)>) -> Result<(), StoreError>;
 }
 
 /// How a key ends.

@@ -120,7 +120,7 @@ impl Account {
 /// The store of usage and credits.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Writes calls that have ended: their rows, their usage (if there is any), their cost. One transaction. Returns the number of the last
+    /// Writes calls that have ended: their rows (without the mark of one that is there already), their usage (if there is any), their cost. One transaction. Returns the number of the last
     /// row of the log.
     ///
     /// # Errors

@@ -89,31 +89,34 @@ pub struct TenantLimits {
     /// What those of single models cost.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "by_name")]
     pub models_price: BTreeMap<ModelName, Price>,
+    /// Requests of single models in a window.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", with = "by_name")]
+    pub models_requests: BTreeMap<ModelName, u64>,
 }
 
 mod by_name {
     //! Names as keys of an object.
 
-    use super::{BTreeMap, Deserialize, ModelName, Price};
+    use super::{BTreeMap, Deserialize, ModelName, Serialize};
     use serde::de::Error;
     use serde::{Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        prices: &BTreeMap<ModelName, Price>,
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        of_models: &BTreeMap<ModelName, T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(prices.iter().map(|(name, price)| (name.as_str(), price)))
+        serializer.collect_map(of_models.iter().map(|(name, value)| (name.as_str(), value)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<ModelName, Price>, D::Error> {
-        let prices = BTreeMap::<String, Price>::deserialize(deserializer)?;
-        prices
+    ) -> Result<BTreeMap<ModelName, T>, D::Error> {
+        let of_models = BTreeMap::<String, T>::deserialize(deserializer)?;
+        of_models
             .into_iter()
-            .map(|(name, price)| {
+            .map(|(name, value)| {
                 let name = ModelName::parse(&name).map_err(Error::custom)?;
-                Ok((name, price))
+                Ok((name, value))
             })
             .collect()
     }

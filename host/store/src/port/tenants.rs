@@ -34,8 +34,8 @@ pub trait Tenants: Send + Sync {
     /// All that are not deleted, sorted by name.
     async fn list(&self) -> Result<Vec<TenantRecord>, StoreError>;
 
-    /// Deletes a tenant with all its keys, models, versions and limits, and records it, in one transaction. What it used
-    /// and spent stays.
+    /// Deletes a tenant with all its keys, users, models, versions, limits and recordings, and records it, in one
+    /// transaction. What it used and spent stays.
     ///
     /// # Errors
     /// `NotFound` if there is none.

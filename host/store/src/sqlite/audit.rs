@@ -1,5 +1,7 @@
 //! The audit log in SQLite.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,13 +9,14 @@ use foretell_types::{RequestId, TenantId};
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::{SqliteStore, column};
-use crate::StoreError;
+use super::{SqliteStore, checkpoints, column};
 use crate::chain::{AuditKey, Head};
 use crate::port::UnixMs;
 use crate::port::audit::{
-    Act, Audit, AuditQuery, AuditRecord, Broken, Entry, Fault, Page, Verdict, Whose,
+    Act, Audit, AuditQuery, AuditRecord, Entry, Known, Mark, Page, Verdict, Whose,
 };
+use crate::walk::Walk;
+use crate::{StoreError, refusal};
 
 /// Rows that are checked at a time.
 const AT_ONCE: u32 = 10_000;
@@ -23,6 +26,11 @@ impl Audit for SqliteStore {
     async fn append(&self, entries: Vec<Entry>) -> Result<u64, StoreError> {
         let key = self.audit_key.clone();
         self.write(move |tx| append(tx, &key, &entries)).await
+    }
+
+    async fn marked(&self, mark: &Mark) -> Result<Option<AuditRecord>, StoreError> {
+        let mark = *mark;
+        self.read(move |tx| marked(tx, &mark)).await
     }
 
     async fn page(
@@ -39,29 +47,30 @@ impl Audit for SqliteStore {
         self.read(|tx| Ok(head(tx)?.seq)).await
     }
 
-    async fn verify(&self, expected_last: Option<u64>) -> Result<Verdict, StoreError> {
+    async fn verify(&self, known: Known) -> Result<Verdict, StoreError> {
         let key = self.audit_key.clone();
         // One snapshot: what is added meanwhile belongs to the next look.
         self.read(move |tx| {
-            let mut at = Head::EMPTY;
+            let mut walk = Walk::new(&key, known);
             loop {
-                let records = chain_after(tx, at.seq)?;
+                let (after, records) = (walk.seq(), chain_after(tx, walk.seq())?);
                 if records.is_empty() {
-                    return Ok(at.verdict(None, expected_last));
+                    break;
                 }
-                for record in records {
-                    let broken = match record {
-                        Some(record) => at.follow(&key, &[record]),
-                        None => Some(Broken {
-                            seq: at.seq + 1,
-                            fault: Fault::Altered,
-                        }),
-                    };
-                    if broken.is_some() {
-                        return Ok(at.verdict(broken, expected_last));
+                if walk.wants_stored() {
+                    let last = after + records.len() as u64;
+                    walk.expect(checkpoints::between(tx, after, last)?);
+                }
+                for record in &records {
+                    if let Err(broken) = walk.pass(record.as_ref()) {
+                        return Ok(walk.verdict(Some(broken)));
                     }
                 }
             }
+            if walk.wants_stored() {
+                walk.expect(checkpoints::last_beyond(tx, walk.seq())?);
+            }
+            Ok(walk.end())
         })
         .await
     }
@@ -75,10 +84,15 @@ pub(super) fn append<'a>(
 ) -> Result<u64, StoreError> {
     let mut head = head(tx)?;
     let mut insert = tx.prepare_cached(
-        "INSERT INTO audit (seq, at, tenant, actor, act, object, outcome, request_id, origin, detail, hash)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO audit (seq, at, tenant, actor, act, object, outcome, request_id, origin, detail, hash, once)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for entry in entries {
+        if let Some(mark) = &entry.once
+            && marked(tx, mark)?.is_some()
+        {
+            return Err(refusal::done_already());
+        }
         head.follow_with(key, entry);
         insert.execute(params![
             number(head.seq),
@@ -92,9 +106,34 @@ pub(super) fn append<'a>(
             entry.origin.as_deref(),
             entry.detail,
             head.hash,
+            entry.once,
         ])?;
     }
     Ok(head.seq)
+}
+
+/// Entries without the marks that are there already: what was spent is written whatever happens.
+pub(super) fn once_each<'a>(
+    tx: &Transaction<'_>,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> Result<Vec<Cow<'a, Entry>>, StoreError> {
+    let mut marks = HashSet::new();
+    entries
+        .map(|entry| match &entry.once {
+            Some(mark) if !marks.insert(*mark) || marked(tx, mark)?.is_some() => {
+                Ok(Cow::Owned(Entry {
+                    once: None,
+                    ..entry.clone()
+                }))
+            }
+            _ => Ok(Cow::Borrowed(entry)),
+        })
+        .collect()
+}
+
+fn marked(tx: &Transaction<'_>, mark: &Mark) -> Result<Option<AuditRecord>, StoreError> {
+    let mut select = tx.prepare_cached("SELECT * FROM audit WHERE once = ?1")?;
+    Ok(select.query_row([mark], record).optional()?)
 }
 
 /// The end of the chain.
@@ -226,6 +265,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
             request_id: column::parsed_or_null(row, "request_id")?,
             origin: row.get::<_, Option<String>>("origin")?.map(Arc::from),
             detail: row.get("detail")?,
+            once: row.get("once")?,
         },
         hash: row.get("hash")?,
     })
@@ -245,6 +285,7 @@ pub(super) fn number(count: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::suite::{audit_key, recorded};
+    use crate::{Broken, Fault};
 
     /// A log of 30 rows in a file, of which row `n` is about `n`.
     async fn log() -> (tempfile::TempDir, SqliteStore) {
@@ -260,6 +301,14 @@ mod tests {
 
     async fn run(store: &SqliteStore, sql: &'static str) -> Result<(), StoreError> {
         store.write(move |tx| Ok(tx.execute_batch(sql)?)).await
+    }
+
+    async fn look(store: &SqliteStore) -> Verdict {
+        let known = Known {
+            last: Some(30),
+            ..Known::default()
+        };
+        store.verify(known).await.unwrap()
     }
 
     const OPEN: &str = "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_deleted;";
@@ -279,7 +328,7 @@ mod tests {
                 "{sql}: {refused:?}"
             );
         }
-        assert_eq!(store.verify(Some(30)).await.unwrap().broken, None);
+        assert_eq!(look(&store).await.broken, None);
     }
 
     #[tokio::test]
@@ -290,6 +339,8 @@ mod tests {
             ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 12", 12, Altered),
             ("UPDATE audit SET tenant = 'NOT A TENANT' WHERE seq = 12", 12, Altered),
             ("UPDATE audit SET act = 'no.such' WHERE seq = 12", 12, Altered),
+            ("UPDATE audit SET once = zeroblob(32) WHERE seq = 12", 12, Altered),
+            ("UPDATE audit SET once = zeroblob(31) WHERE seq = 12", 12, Altered),
             ("DELETE FROM audit WHERE seq = 12", 12, Missing),
             ("DELETE FROM audit WHERE seq = 1", 1, Missing),
             ("DELETE FROM audit WHERE seq > 28", 29, CutOff),
@@ -303,7 +354,7 @@ mod tests {
             ("UPDATE audit SET object = CAST(25 - seq AS TEXT) WHERE seq IN (12, 13)", 12, Altered),
             // A row that this host never wrote.
             (
-                "INSERT INTO audit SELECT 31, at, tenant, actor, act, object, outcome, request_id, origin, detail, hash
+                "INSERT INTO audit SELECT 31, at, tenant, actor, act, object, outcome, request_id, origin, detail, hash, NULL
                  FROM audit WHERE seq = 30",
                 31,
                 Altered,
@@ -313,7 +364,7 @@ mod tests {
             let (_folder, store) = log().await;
             run(&store, OPEN).await.unwrap();
             run(&store, sql).await.unwrap();
-            let verdict = store.verify(Some(30)).await.unwrap();
+            let verdict = look(&store).await;
             assert_eq!(verdict.broken, Some(Broken { seq, fault }), "{sql}");
             assert_eq!(verdict.good, seq - 1, "{sql}");
         }

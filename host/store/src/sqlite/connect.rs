@@ -89,6 +89,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
+    // What is deleted is overwritten: an erased person's key must not lie on in a free page.
+    connection.pragma_update(None, "secure_delete", true)?;
     // A fault of a mapped file is a signal that ends the process; a fault of a read is an error.
     connection
         .pragma_update_and_check(None, "mmap_size", 0, |_| Ok(()))

@@ -1,11 +1,14 @@
 //! Keys in SQLite.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
-use foretell_types::{KeyId, Scope, Scopes, TenantId};
+use foretell_types::{KeyId, ModelName, Scope, Scopes, TenantId};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{SqliteStore, audit, column, tenants};
+use crate::port::UnixMs;
 use crate::{Entry, EntryOf, KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError, refusal};
 
 #[async_trait]
@@ -22,8 +25,8 @@ impl Keys for SqliteStore {
                 return Err(refusal::key_taken(&record.id));
             }
             tx.prepare_cached(
-                "INSERT INTO api_keys (id, tenant, hash, label, scopes, created_at, expires_at, revoked_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO api_keys (id, tenant, hash, label, scopes, models, created_at, expires_at, revoked_at, last_used_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 id,
@@ -31,9 +34,11 @@ impl Keys for SqliteStore {
                 hash,
                 record.label,
                 record.scopes.to_string(),
+                record.models.as_ref().map(names),
                 record.created_at,
                 record.expires_at,
                 record.revoked_at,
+                record.last_used_at,
             ])?;
             audit::append(tx, &audit_key, [&entry])?;
             Ok(())
@@ -90,6 +95,37 @@ impl Keys for SqliteStore {
         })
         .await
     }
+
+    async fn used(&self, uses: Vec<(KeyId, UnixMs)>) -> Result<(), StoreError> {
+        self.write(move |tx| {
+            let mut update = tx.prepare_cached(
+                "UPDATE api_keys SET last_used_at = ?2
+                 WHERE id = ?1 AND ifnull(last_used_at < ?2, true)",
+            )?;
+            for (id, at) in &uses {
+                update.execute(params![id.as_str(), at])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn names(models: &BTreeSet<ModelName>) -> String {
+    let names: Vec<_> = models.iter().map(ModelName::as_str).collect();
+    serde_json::json!(names).to_string()
+}
+
+fn models(row: &Row<'_>) -> rusqlite::Result<Option<BTreeSet<ModelName>>> {
+    let Some(text) = row.get::<_, Option<String>>("models")? else {
+        return Ok(None);
+    };
+    let unreadable = |error| column::unreadable(row, "models", Type::Text, error);
+    let names: Vec<String> =
+        serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
+    let models = names.iter().map(|name| ModelName::parse(name));
+    let models: Result<_, _> = models.collect();
+    models.map(Some).map_err(|error| unreadable(error.into()))
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
@@ -98,9 +134,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         tenant: column::parsed_or_null(row, "tenant")?,
         label: row.get("label")?,
         scopes: scopes(row)?,
+        models: models(row)?,
         created_at: row.get("created_at")?,
         expires_at: row.get("expires_at")?,
         revoked_at: row.get("revoked_at")?,
+        last_used_at: row.get("last_used_at")?,
     })
 }
 

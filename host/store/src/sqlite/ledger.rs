@@ -53,7 +53,8 @@ impl Ledger for SqliteStore {
                 )?
                 .execute(params![tenant, credits])?;
             }
-            audit::append(tx, &key, spent.iter().map(|one| &one.entry))
+            let entries = audit::once_each(tx, spent.iter().map(|one| &one.entry))?;
+            audit::append(tx, &key, entries.iter().map(|entry| &**entry))
         })
         .await
     }

@@ -5,6 +5,7 @@
 //! by the thousand. Readers see the last commit and never wait for the writer (write-ahead log).
 
 mod audit;
+mod checkpoints;
 mod column;
 mod connect;
 mod fault;
@@ -14,8 +15,11 @@ mod limits;
 mod migrate;
 mod models;
 mod probe;
+mod recordings;
+mod sessions;
 mod tenants;
 mod traffic;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,6 +194,7 @@ mod tests {
             ("busy_timeout", (5000, 5000)),
             ("query_only", (0, 1)),
             ("cell_size_check", (1, 1)),
+            ("secure_delete", (1, 1)),
         ];
         for (name, expected) in cases {
             assert_eq!(pragma(&store, name).await, expected, "{name}");

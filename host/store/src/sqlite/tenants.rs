@@ -68,7 +68,7 @@ impl Tenants for SqliteStore {
             require(tx, &id)?;
             tx.prepare_cached("UPDATE tenant_names SET retired_at = ?2 WHERE name = ?1")?
                 .execute(params![id.as_str(), now])?;
-            // Keys, models, versions and limits go with it, by their foreign keys.
+            // Keys, users, models, versions and limits go with it, by their foreign keys.
             tx.prepare_cached("DELETE FROM tenants WHERE id = ?1")?
                 .execute([id.as_str()])?;
             audit::append(tx, &key, [&entry])?;

@@ -8,7 +8,8 @@ use super::fixtures::{NOW, create_tenants, model, recorded, tenant, version, ver
 use super::keys::key;
 use super::{at_once, refused};
 use crate::{
-    Act, AuditQuery, AuditRecord, Entry, EntryOf, KeyEnd, NewTraffic, Page, Stores, Traffic, Whose,
+    Act, AuditQuery, AuditRecord, Entry, EntryOf, KeyEnd, Known, NewTraffic, Page, Spent, Stores,
+    Traffic, Used, Verdict, Whose,
 };
 
 /// Checks [`Audit`](crate::Audit).
@@ -17,6 +18,7 @@ pub async fn audit(stores: &Stores) {
     rows_come_back_as_they_were_in_both_directions(stores).await;
     rows_are_found_by_every_condition(stores).await;
     create_tenants(stores, 1).await;
+    what_is_marked_is_done_once(stores).await;
     an_act_that_is_refused_has_no_row(stores).await;
     every_act_has_its_row_and_says_what_was_before(stores).await;
     of_many_at_once_none_is_lost(stores).await;
@@ -31,10 +33,19 @@ async fn page(stores: &Stores, query: &AuditQuery, page: Page, limit: u32) -> Ve
     stores.audit.page(query, page, limit).await.unwrap()
 }
 
+/// A look at the log by somebody who knows of this row.
+async fn look(stores: &Stores, last: u64) -> Verdict {
+    let known = Known {
+        last: Some(last),
+        ..Known::default()
+    };
+    stores.audit.verify(known).await.unwrap()
+}
+
 async fn an_empty_log_is_good(stores: &Stores) {
     assert_eq!(stores.audit.last().await.unwrap(), 0);
     assert_eq!(all(stores).await, []);
-    let verdict = stores.audit.verify(None).await.unwrap();
+    let verdict = stores.audit.verify(Known::default()).await.unwrap();
     assert_eq!((verdict.good, verdict.broken), (0, None));
 }
 
@@ -50,6 +61,7 @@ fn entries() -> Vec<Entry> {
         request_id: Some(RequestId::parse("r-1").unwrap()),
         origin: Some("0a1b".into()),
         detail: r#"{"text":"é\u0000'\""}"#.into(),
+        once: None,
     };
     let other = Entry {
         tenant: Some(tenant(8)),
@@ -306,7 +318,7 @@ async fn every_act_has_its_row_and_says_what_was_before(stores: &Stores) {
     );
     assert_eq!(rows[1].entry.detail, format!("{:?}", new_key.record));
     assert_eq!(rows[4].entry.detail, format!("{:?}", traffic(1).traffic));
-    let verdict = stores.audit.verify(None).await.unwrap();
+    let verdict = stores.audit.verify(Known::default()).await.unwrap();
     assert_eq!((verdict.good, verdict.broken), (last + 9, None));
 }
 
@@ -327,13 +339,58 @@ async fn of_many_at_once_none_is_lost(stores: &Stores) {
         .collect();
     ends.sort_unstable();
     assert_eq!(ends, (1..=32).map(|n| 3 * n).collect::<Vec<_>>());
-    let verdict = stores.audit.verify(Some(before + 96)).await.unwrap();
+    let verdict = look(stores, before + 96).await;
     assert_eq!((verdict.good, verdict.broken), (before + 96, None));
 }
 
 async fn a_log_that_is_shorter_than_it_was_is_found(stores: &Stores) {
     let last = stores.audit.last().await.unwrap();
-    let verdict = stores.audit.verify(Some(last + 1)).await.unwrap();
+    let verdict = look(stores, last + 1).await;
     assert_eq!(verdict.good, last);
     assert_eq!(verdict.broken.unwrap().fault, crate::Fault::CutOff);
+}
+
+async fn what_is_marked_is_done_once(stores: &Stores) {
+    let marked = |n: u8| Entry {
+        once: Some([n; 32]),
+        ..recorded()
+    };
+    let found = |n: u8| async move {
+        let row = stores.audit.marked(&[n; 32]).await.unwrap();
+        row.map(|row| row.seq)
+    };
+    assert_eq!(found(100).await, None);
+    let first = stores.audit.append(vec![marked(100)]).await.unwrap();
+    assert_eq!(found(100).await, Some(first));
+    // All or nothing.
+    let again = stores.audit.append(vec![marked(101), marked(100)]).await;
+    refused!(again, Conflict);
+    assert_eq!(found(101).await, None);
+    assert_eq!(stores.audit.last().await.unwrap(), first);
+    // An act that is refused for its mark is not done.
+    let key = key(101, None);
+    refused!(stores.keys.create(&key, &marked(100)).await, Conflict);
+    assert_eq!(stores.keys.find(&key.hash).await.unwrap(), None);
+    let before = stores.ledger.account(&tenant(1)).await.unwrap();
+    let grant = stores.ledger.grant(&tenant(1), 5, &marked(100)).await;
+    refused!(grant, Conflict);
+    assert_eq!(stores.ledger.account(&tenant(1)).await.unwrap(), before);
+    // What was spent is written all the same, without the mark.
+    let spent = |n| Spent {
+        entry: marked(n),
+        model: String::new(),
+        version: String::new(),
+        used: Used::default(),
+    };
+    let batch = vec![spent(100), spent(102), spent(102)];
+    let last = stores.ledger.settle(Arc::new(batch)).await.unwrap();
+    assert_eq!(last, first + 3);
+    assert_eq!(
+        (found(100).await, found(102).await),
+        (Some(first), Some(first + 2))
+    );
+    assert_eq!(
+        stores.audit.verify(Known::default()).await.unwrap().broken,
+        None
+    );
 }

@@ -35,6 +35,7 @@ pub fn recorded() -> Entry {
         request_id: None,
         origin: None,
         detail: "{}".into(),
+        once: None,
     }
 }
 

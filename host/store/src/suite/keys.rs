@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foretell_types::{KeyId, Scope, Scopes, TenantId};
 
-use super::fixtures::{NOW, create_tenants, recorded, recorded_of, tenant};
+use super::fixtures::{NOW, create_tenants, model, recorded, recorded_of, tenant};
 use super::{at_once, refused};
 use crate::{KeyEnd, KeyHash, KeyRecord, NewKey, StoreError, Stores};
 
@@ -16,6 +16,8 @@ pub async fn keys(stores: &Stores) {
     every_set_of_scopes_comes_back(stores).await;
     a_key_ends_by_the_rules(stores).await;
     a_key_is_ended_by_its_owner_alone(stores).await;
+    a_key_tells_for_which_models_it_is(stores).await;
+    a_key_tells_when_it_was_last_shown(stores).await;
     of_many_creations_at_once_one_wins(stores).await;
 }
 
@@ -29,9 +31,11 @@ pub(super) fn key(n: u8, tenant: Option<TenantId>) -> NewKey {
         tenant,
         label: format!("key {n}, é"),
         scopes: [Scope::Infer, Scope::Models].into_iter().collect(),
+        models: None,
         created_at: NOW,
         expires_at: None,
         revoked_at: None,
+        last_used_at: None,
     };
     NewKey {
         record,
@@ -209,4 +213,34 @@ async fn of_many_creations_at_once_one_wins(stores: &Stores) {
             .iter()
             .all(|answer| matches!(answer, Ok(()) | Err(StoreError::Conflict(_))))
     );
+}
+
+async fn a_key_tells_for_which_models_it_is(stores: &Stores) {
+    for (n, models) in [(60, vec![]), (61, vec![1]), (62, vec![2, 1])] {
+        let mut new = key(n, Some(tenant(1)));
+        new.record.models = Some(models.into_iter().map(model).collect());
+        stores.keys.create(&new, &recorded()).await.unwrap();
+        let found = stores.keys.find(&new.hash).await.unwrap();
+        assert_eq!(found, Some(new.record));
+    }
+}
+
+async fn a_key_tells_when_it_was_last_shown(stores: &Stores) {
+    let keys = &stores.keys;
+    let (new, other) = (key(63, Some(tenant(1))), key(64, None));
+    for key in [&new, &other] {
+        keys.create(key, &recorded()).await.unwrap();
+    }
+    let absent = KeyId::parse("key_9999999999999999").unwrap();
+    let last = || async {
+        let found = keys.find(&new.hash).await.unwrap();
+        found.unwrap().last_used_at
+    };
+    let used = |at| vec![(absent.clone(), at), (new.record.id.clone(), at)];
+    keys.used(used(NOW + 60_000)).await.unwrap();
+    assert_eq!(last().await, Some(NOW + 60_000));
+    // A late word does not turn it back.
+    keys.used(used(NOW)).await.unwrap();
+    assert_eq!(last().await, Some(NOW + 60_000));
+    assert_eq!(keys.find(&other.hash).await.unwrap(), Some(other.record));
 }

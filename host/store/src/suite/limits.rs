@@ -37,6 +37,7 @@ fn some() -> TenantLimits {
             compute_ms: None,
         },
         models_price: [(model(1), Price::default())].into(),
+        models_requests: [(model(1), 7)].into(),
     }
 }
 

@@ -10,25 +10,33 @@
 
 mod audit;
 mod blobs;
+mod checkpoints;
 mod fixtures;
 mod keys;
 mod ledger;
 mod limits;
 mod models;
 mod probe;
+mod recordings;
+mod sessions;
 mod tenants;
 mod traffic;
+mod users;
 
 pub use audit::audit;
 pub use blobs::blobs;
+pub use checkpoints::checkpoints;
 pub use fixtures::{audit_key, model, recorded, recorded_of, tenant, version, version_name};
 pub use keys::keys;
 pub use ledger::ledger;
 pub use limits::limits;
 pub use models::{change_to, models};
 pub use probe::probe;
+pub use recordings::{recordings, retention};
+pub use sessions::sessions;
 pub use tenants::tenants;
 pub use traffic::{canary, traffic};
+pub use users::users;
 
 use crate::StoreError;
 

@@ -2,7 +2,7 @@
 
 use foretell_types::ErrorKind;
 
-use super::{Access, Content, Operation};
+use super::{Access, Content, Operation, governance};
 
 const READ: Access = Access::Scopes(&["infer", "models"]);
 const INFER: Access = Access::Scopes(&["infer"]);
@@ -18,6 +18,7 @@ const LOADS: &[ErrorKind] = &[
     ErrorKind::Conflict,
     ErrorKind::UploadRefused,
     ErrorKind::RateLimited,
+    ErrorKind::QuotaExhausted,
     ErrorKind::Overloaded,
 ];
 const PREDICTS: &[ErrorKind] = &[
@@ -28,6 +29,7 @@ const PREDICTS: &[ErrorKind] = &[
     ErrorKind::PluginRefused,
     ErrorKind::NotFound,
     ErrorKind::RateLimited,
+    ErrorKind::QuotaExhausted,
     ErrorKind::PluginTrapped,
     ErrorKind::MemoryLimit,
     ErrorKind::StackOverflow,
@@ -65,6 +67,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(repository());
     all.extend(models());
     all.extend(keys_and_tenants());
+    all.extend(governance::all());
     all.extend(health_and_docs());
     all
 }

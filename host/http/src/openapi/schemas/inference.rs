@@ -4,7 +4,7 @@ use foretell_types::Datatype;
 use serde_json::json;
 
 use super::super::reference;
-use super::{Named, any, closed, count, list, named, one_of, open, text, truth};
+use super::{Named, any, closed, count, list, named, number, one_of, open, text, truth};
 
 pub(super) fn all() -> Named {
     [inference(), records_and_v1(), statistics()].concat()
@@ -197,7 +197,7 @@ fn records_and_v1() -> Named {
                 (confidence.0, confidence.1),
                 ("predictions?", list(&closed(one()))),
                 ("cached", truth("whether it was given before")),
-                ("credits", count("what it is worth")),
+                ("credits", number("what it costs")),
                 ("request_id", text("names the request")),
             ]),
         ),

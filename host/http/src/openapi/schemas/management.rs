@@ -30,9 +30,17 @@ fn management() -> Named {
             ("tenant", or_null(text("whose it is; null = an operator's"))),
             ("label", text("for people")),
             ("scopes", list(&text("what it may"))),
+            (
+                "models",
+                json!({"type": ["array", "null"], "items": {"type": "string"}, "description": "models that it is for; null = all"}),
+            ),
             ("created_at", time("when it was made")),
             ("expires_at", or_null(time("until when it opens something"))),
             ("revoked_at", or_null(time("since when it does not"))),
+            (
+                "last_used_at",
+                or_null(time("when it was last shown, to the minute")),
+            ),
         ]
     };
     let mut issued = closed(key());
@@ -111,8 +119,16 @@ fn management() -> Named {
             "NewKey",
             closed([
                 (
-                    "scopes",
-                    json!({"type": "array", "minItems": 1, "items": one_of(&["infer", "models", "keys", "usage", "audit"])}),
+                    "scopes?",
+                    json!({"type": "array", "minItems": 1, "items": one_of(&["infer", "models", "keys", "usage", "audit"]), "description": "what it may do; this or `role`"}),
+                ),
+                (
+                    "role?",
+                    json!({"enum": ["owner", "uploader", "caller", "auditor", null], "description": "a name for several scopes, instead of them"}),
+                ),
+                (
+                    "models?",
+                    json!({"type": ["array", "null"], "minItems": 1, "maxItems": 100, "items": {"type": "string"}, "description": "models that it is for; absent = all. Such a key has no scopes but infer and models"}),
                 ),
                 ("label?", or_null(text("for people"))),
                 (

@@ -118,7 +118,7 @@ async fn every_cell_of_the_table_is_true() {
             who: "operator without a prefix",
             key: OPERATOR,
             path: &path,
-            due: match operation.is_of_tenant() {
+            due: match operation.is_of_tenant() && !operation.is_of_all {
                 true => Due::Refused(400, "tenant_required"),
                 false => Due::Granted,
             },

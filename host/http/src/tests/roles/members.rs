@@ -55,6 +55,23 @@ fn bodies(operation: &Operation) -> Vec<(&'static str, Value)> {
         ("POST", "/api/keys") => vec![("", json!({"scopes": ["infer"]}))],
         ("POST", "/api/keys/{id}/rotate") => vec![("", json!({"overlap_seconds": 0}))],
         ("POST", "/api/tenants") => vec![("", json!({"name": "initech"}))],
+        ("POST", "/api/tenants/{tenant}/credits") => {
+            vec![("", json!({"credits": 2.5, "reason": "a gift"}))]
+        }
+        ("PUT", "/api/tenants/{tenant}/limits") => {
+            let body = json!({
+                "quotas": {"predictions_per_day": 1_000},
+                "price": {"prediction": 2},
+                "models_price": {"people": {"prediction": 3}},
+            });
+            vec![
+                ("", body.clone()),
+                ("/quotas", body.clone()),
+                ("/price", body.clone()),
+                ("/models_price/people", body),
+            ]
+        }
+        ("PUT", "/api/keys/{id}/limits") => vec![("", json!({"predictions_per_day": 10}))],
         ("PUT", "/api/models/{model}/traffic") => {
             let canary = json!({
                 "version": "2",
@@ -117,8 +134,8 @@ async fn a_member_that_no_operation_has_is_refused_and_changes_nothing() {
             right.push((operation.method, path.clone(), key, body.to_string()));
         }
     }
-    // Four operations, one of which has three objects within.
-    tried.end(7 * extras().len() - legitimate);
+    // Seven operations, two of which have three objects within each.
+    tried.end(13 * extras().len() - legitimate);
     assert_eq!(state(&host, &TENANTS).await, before);
     for (method, path, key, body) in right {
         let reply = host.call(method, &path, key, &[], body.as_bytes()).await;

@@ -12,7 +12,10 @@ use crate::text::rfc3339;
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
     label: Option<String>,
+    #[serde(default)]
     scopes: Vec<String>,
+    role: Option<String>,
+    models: Option<Vec<String>>,
     expires_in_days: Option<u32>,
 }
 
@@ -21,6 +24,8 @@ impl From<NewKey> for NewKeyRequest {
         Self {
             label: body.label,
             scopes: body.scopes,
+            role: body.role,
+            models: body.models,
             expires_in_days: body.expires_in_days,
         }
     }
@@ -48,21 +53,28 @@ pub(crate) struct Key {
     tenant: Option<String>,
     label: String,
     scopes: Vec<&'static str>,
+    /// None = all of its tenant's.
+    models: Option<Vec<String>>,
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
+    /// To the minute; none = never.
+    last_used_at: Option<String>,
 }
 
 impl From<&KeyRecord> for Key {
     fn from(record: &KeyRecord) -> Self {
+        let models = record.models.as_ref();
         Self {
             id: record.id.to_string(),
             tenant: record.tenant.as_ref().map(ToString::to_string),
             label: record.label.clone(),
             scopes: record.scopes.iter().map(|scope| scope.as_str()).collect(),
+            models: models.map(|models| models.iter().map(ToString::to_string).collect()),
             created_at: rfc3339(record.created_at),
             expires_at: record.expires_at.map(rfc3339),
             revoked_at: record.revoked_at.map(rfc3339),
+            last_used_at: record.last_used_at.map(rfc3339),
         }
     }
 }

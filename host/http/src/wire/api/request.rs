@@ -1,14 +1,16 @@
 //! The JSON bodies of management requests: small, so they are read whole and by serde.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use foretell_predict::{PredictError, apart};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::extract::Request;
+use crate::text::shown;
 
 /// Reads a body of at most `limit_bytes` as `T`. Whether the caller may ask is decided by the use case; the limit keeps
 /// what is read before that small.
@@ -78,6 +80,52 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     deserializer.deserialize_option(MaybeObject(PhantomData))
+}
+
+/// Values by names, none of which stands twice.
+struct ByName<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ByName<T> {
+    type Value = BTreeMap<String, T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut all = BTreeMap::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if all.contains_key(&name) {
+                // Which of them is meant is not for us to guess.
+                return Err(Error::custom(format!("`{}` stands twice", shown(&name))));
+            }
+            all.insert(name, fields.next_value()?);
+        }
+        Ok(all)
+    }
+}
+
+/// For fields that hold values by names.
+pub(super) fn by_name<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    deserializer.deserialize_map(ByName(PhantomData))
+}
+
+/// The same where the values are objects.
+pub(super) fn objects<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    let all = by_name::<Nested<T>, D>(deserializer)?;
+    Ok(all.into_iter().map(|(name, one)| (name, one.0)).collect())
+}
+
+struct Nested<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object(PhantomData)).map(Self)
+    }
 }
 
 /// What is wrong, in the words of JSON instead of those of our types.

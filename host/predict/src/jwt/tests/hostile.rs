@@ -5,6 +5,8 @@
 mod tables;
 
 use super::*;
+use crate::key::Pepper;
+use crate::{Credentials, Identity, Issuers, PredictError, Registry, Rights};
 
 /// What is wrong, the token, and why it must be refused.
 type Case = (&'static str, String, JwtRefusal);
@@ -22,6 +24,33 @@ async fn every_wrong_token_is_refused_for_its_own_fault() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn no_wrong_token_is_anybody() {
+    let stores = foretell_store::memory::stores();
+    let clock = clock().0;
+    let trusted = issuers().into_iter().map(|issuer| {
+        let rights = Rights {
+            operators: true,
+            ..Rights::default()
+        };
+        (issuer, rights)
+    });
+    let issuers = Issuers::new(trusted.collect(), clock.clone()).unwrap();
+    let registry = Arc::new(Registry::new(stores.models));
+    let pepper = Pepper::new(&[7; 32]);
+    let identity = Identity::new(stores.keys, stores.tenants, registry, pepper, clock);
+    let identity = identity.with_issuers(issuers);
+    for (name, text, _) in tables::all() {
+        let who = identity.principal(&Credentials::new(Some(text))).await;
+        let refused = matches!(who, Err(PredictError::Unauthenticated(_)));
+        assert!(refused, "{name}: {who:?}");
+    }
+    // And one that is right is somebody.
+    let operator = hs(json!({"roles": ["operator"]}));
+    let who = identity.principal(&Credentials::new(Some(operator))).await;
+    assert!(who.unwrap().is_operator());
 }
 
 #[test]

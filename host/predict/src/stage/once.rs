@@ -1,0 +1,164 @@
+//! Calls that are done once however often they are sent (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header-07).
+//!
+//! A call's mark is a keyed hash of who asks and of the key that it brought; it stands in the call's row of the audit log,
+//! which is written in the same transaction as what the call costs. So there is no moment at which a crash leaves a
+//! charge without its mark: what is sent again after one is charged if, and only if, it was not before. Nothing of the
+//! answer is kept: a prediction that is sent again is run again, free of charge.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use foretell_store::{Act, AuditRecord, Mark};
+use serde_json::Value;
+
+use super::identify::{Identity, Principal};
+use crate::{Call, Evidence, PredictError};
+
+/// Bytes of a key, at most.
+const MAX_KEY_BYTES: usize = 255;
+
+/// The marks of predictions that are under way, or whose rows are not written yet.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay(DashMap<Mark, ()>);
+
+/// A prediction that is to be done once.
+pub(crate) struct Once {
+    mark: Mark,
+    /// Its row, if it was done before.
+    before: Option<AuditRecord>,
+    under_way: Arc<UnderWay>,
+    evidence: Arc<Evidence>,
+    is_written: bool,
+}
+
+/// The mark of a call that brings a key. `what` tells apart what the same key may be brought for.
+///
+/// # Errors
+/// `Invalid` for a key that is none.
+pub(crate) fn mark(
+    identity: &Identity,
+    call: &Call,
+    by: &Principal,
+    what: &str,
+) -> Result<Option<Mark>, PredictError> {
+    let Some(key) = call.idempotency_key.as_deref() else {
+        return Ok(None);
+    };
+    let is_key = (1..=MAX_KEY_BYTES).contains(&key.len())
+        && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !is_key {
+        return Err(PredictError::Invalid(format!(
+            "`Idempotency-Key` is 1 to {MAX_KEY_BYTES} visible ASCII characters, such as a UUID"
+        )));
+    }
+    let prefix = call.prefix.as_deref().unwrap_or_default();
+    // None of the parts before the key holds a line break.
+    let text = format!("once\n{what}\n{prefix}\n{}\n{key}", by.actor);
+    Ok(Some(identity.hash(&text)))
+}
+
+/// What who uses a key again for something else is told.
+pub(crate) fn is_another() -> PredictError {
+    PredictError::Conflict(
+        "this Idempotency-Key was used for another request; make a new one for each request and keep it for its repetitions"
+            .to_owned(),
+    )
+}
+
+impl Once {
+    /// Begins a prediction that brings a key; none = it brings none.
+    ///
+    /// # Errors
+    /// `Conflict` while one with the same key is under way; those of [`mark`] and of the store.
+    pub(crate) async fn begin(
+        identity: &Identity,
+        under_way: &Arc<UnderWay>,
+        evidence: &Arc<Evidence>,
+        call: &Call,
+        by: &Principal,
+    ) -> Result<Option<Self>, PredictError> {
+        let Some(mark) = mark(identity, call, by, "predict")? else {
+            return Ok(None);
+        };
+        if under_way.0.insert(mark, ()).is_some() {
+            return Err(PredictError::Conflict(
+                "a call with this Idempotency-Key is under way; send it again in a moment"
+                    .to_owned(),
+            ));
+        }
+        let mut once = Self {
+            mark,
+            before: None,
+            under_way: Arc::clone(under_way),
+            evidence: Arc::clone(evidence),
+            is_written: true,
+        };
+        once.before = evidence.marked(&mark).await?;
+        once.is_written = false;
+        Ok(Some(once))
+    }
+
+    /// What to mark the row with; none = it was done before, and this one is free.
+    ///
+    /// # Errors
+    /// `Conflict` if what was done before was something else.
+    pub(crate) fn to_mark(
+        &self,
+        model: &str,
+        input: &[u8; 32],
+    ) -> Result<Option<Mark>, PredictError> {
+        let Some(before) = &self.before else {
+            return Ok(Some(self.mark));
+        };
+        let entry = &before.entry;
+        let of_model = entry.object.rsplit_once('/').map(|(model, _)| model);
+        let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
+        let is_input = detail["input"].as_str() == Some(&*hex(input));
+        if entry.act == Act::Predict && of_model == Some(model) && is_input {
+            Ok(None)
+        } else {
+            Err(is_another())
+        }
+    }
+
+    /// Whether it was done before.
+    pub(crate) const fn is_repeated(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Waits until its row is written.
+    ///
+    /// # Errors
+    /// Those of the store; the key is then not taken again by this server.
+    pub(crate) async fn written(mut self) -> Result<(), PredictError> {
+        self.evidence.flush().await?;
+        self.is_written = true;
+        Ok(())
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        if self.is_written {
+            self.under_way.0.remove(&self.mark);
+            return;
+        }
+        // Its caller went away, or its row could not be written: nobody may begin it again before that is there.
+        let (evidence, under_way, mark) = (
+            Arc::clone(&self.evidence),
+            Arc::clone(&self.under_way),
+            self.mark,
+        );
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if evidence.flush().await.is_ok() {
+                    under_way.0.remove(&mark);
+                }
+            });
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
