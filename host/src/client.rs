@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use foretell_types::TenantId;
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde_json::Value;
 
 use crate::cli::exit::{self, Exit, Failure};
@@ -16,6 +16,8 @@ pub const DEFAULT_URL: &str = "http://127.0.0.1:5000";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until an answer is there. Uploads wait for the compile worker, which has limits of its own.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until the next part of an answer is there, however long the whole one is.
+const PART_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Speaks to one server.
 #[derive(Debug)]
@@ -51,13 +53,8 @@ impl Client {
         };
         let base = Url::parse(url).map_err(|error| wrong(&format!("is not valid ({error})")))?;
         match base.scheme() {
-            "http" => {}
-            "https" => {
-                return Err(wrong(
-                    "needs TLS, which this program does not speak; reach the server on its own port",
-                ));
-            }
-            _ => return Err(wrong("does not begin with http://")),
+            "http" | "https" => {}
+            _ => return Err(wrong("does not begin with http:// or https://")),
         }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(wrong("has more than address and path"));
@@ -72,6 +69,7 @@ impl Client {
         }
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(PART_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("foretell/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&base) {
@@ -133,6 +131,21 @@ impl Client {
             .await
     }
 
+    /// Asks a route of a tenant for an answer of any length, whose body is not read yet.
+    ///
+    /// # Errors
+    /// As [`Client::host`].
+    pub async fn open(&self, path: &str) -> Result<Response, Failure> {
+        let response = self.sent(self.tenant_request(Method::GET, path)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status().as_u16();
+        let body = response.text().await.unwrap_or_default();
+        let body = serde_json::from_str(&body).unwrap_or_default();
+        Err(self.refused(status, &body))
+    }
+
     async fn call(
         &self,
         mut request: RequestBuilder,
@@ -160,10 +173,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreached(&error))?;
+        let response = self.sent(request).await?;
         let status = response.status().as_u16();
         let text = response
             .text()
@@ -182,10 +192,19 @@ impl Client {
             }
             return Ok(Answer { status, text, json });
         }
-        Err(Failure::new(
+        Err(self.refused(status, &json))
+    }
+
+    async fn sent(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let sent = request.send().await;
+        sent.map_err(|error| self.unreached(&error))
+    }
+
+    fn refused(&self, status: u16, body: &Value) -> Failure {
+        Failure::new(
             exit::of_status(status),
-            refusal(status, &json, self.key.is_some()),
-        ))
+            refusal(status, body, self.key.is_some()),
+        )
     }
 
     fn unreached(&self, error: &reqwest::Error) -> Failure {
@@ -220,7 +239,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The cause at the end of the chain: "connection refused" rather than "error sending request".
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -313,16 +332,11 @@ mod tests {
             "http://127.0.0.1:5000",
             "http://host:1/base/",
             "http://[::1]:5000",
+            "https://host",
         ] {
             assert!(Client::new(good, None, None).is_ok(), "{good}");
         }
-        for bad in [
-            "localhost:5000",
-            "https://host",
-            "ftp://host",
-            "http://host/?x",
-            "",
-        ] {
+        for bad in ["localhost:5000", "ftp://host", "http://host/?x", ""] {
             let failure = Client::new(bad, None, None).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{bad}");
         }

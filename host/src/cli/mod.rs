@@ -3,11 +3,16 @@
 //! Answers go to stdout, one document for each command; everything else (progress, notes, errors) goes to stderr.
 //! A command ends 0 only if it did what it was asked; otherwise with a code of sysexits.h ([`exit::Exit`]).
 
+mod amount;
+mod audit;
 mod compile_worker;
 mod config;
 mod doctor;
 pub mod exit;
+mod export;
 mod key;
+mod limits;
+mod listing;
 mod model;
 pub mod output;
 mod plugin;
@@ -18,6 +23,7 @@ mod release;
 mod sample;
 mod serve;
 mod tenant;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -89,6 +95,9 @@ enum Command {
     Model(model::Model),
     Plugin(plugin::Plugin),
     Predict(predict::Predict),
+    Usage(usage::Usage),
+    Limits(limits::Limits),
+    Audit(audit::Audit),
     Doctor(doctor::Doctor),
     #[command(hide = true)]
     CompileWorker(compile_worker::CompileWorker),
@@ -112,6 +121,9 @@ impl Cli {
             Command::Model(command) => command.execute(&context),
             Command::Plugin(command) => command.execute(&context),
             Command::Predict(command) => command.execute(&context),
+            Command::Usage(command) => command.execute(&context),
+            Command::Limits(command) => command.execute(&context),
+            Command::Audit(command) => command.execute(&context),
             Command::Doctor(command) => command.execute(&context),
             Command::CompileWorker(worker) => return Ok(worker.execute()),
         }
@@ -201,12 +213,17 @@ mod tests {
             (&["foretell"], &usage),
             (&["foretell", "predict"], &usage),
             (&["foretell", "model", "show", "a/b"], &usage),
+            (&["foretell", "audit", "list", "--limit", "0"], &usage),
+            (&["foretell", "usage", "--by", "hour"], &usage),
             (
                 &["foretell", "--tenant", "Not A Name", "key", "list"],
                 &usage,
             ),
             (&["foretell", "--version"], &success),
             (&["foretell", "model", "push", "--help"], &success),
+            (&["foretell", "audit", "export", "--help"], &success),
+            (&["foretell", "usage", "export", "--help"], &success),
+            (&["foretell", "tenant", "limits", "--help"], &success),
         ] {
             assert_eq!(&code(arguments), expected, "{arguments:?}");
         }
