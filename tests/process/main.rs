@@ -6,6 +6,7 @@ mod command_line;
 mod contract;
 mod crash;
 mod database;
+mod governance;
 mod hostile;
 mod life;
 mod overload;
