@@ -150,7 +150,10 @@ async fn another_tenants_users_look_like_users_that_do_not_exist() {
     let (mine, stranger) = (call(&key), call(&owner(&house, "b").await));
     let alice = user(&house, &mine, "alice", "caller").await;
     let operator = user(&house, &call(OPERATOR), "root", "operator").await;
-    assert_eq!(house.manager.users(&mine).await.unwrap(), std::slice::from_ref(&alice));
+    assert_eq!(
+        house.manager.users(&mine).await.unwrap(),
+        std::slice::from_ref(&alice)
+    );
     assert_eq!(house.manager.users(&stranger).await.unwrap(), []);
     let of_operators = house.manager.users(&call(OPERATOR)).await.unwrap();
     assert_eq!(of_operators, std::slice::from_ref(&operator));
