@@ -1,7 +1,7 @@
 //! Where a request comes from: the address of its connection, or, where that is a proxy that is trusted, the one that
 //! the proxy saw.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap};
@@ -30,14 +30,13 @@ impl Proxies {
         let mut seen = headers
             .get_all(FORWARDED_FOR)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .map(|hop| hop.trim().parse::<IpAddr>())
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(hop)
             .collect::<Vec<_>>();
         while self.are_trusted(address) {
             match seen.pop() {
-                Some(Ok(hop)) => address = hop,
-                Some(Err(_)) | None => break,
+                Some(Some(hop)) => address = hop,
+                Some(None) | None => break,
             }
         }
         Some(address)
@@ -46,6 +45,13 @@ impl Proxies {
     fn are_trusted(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
     }
+}
+
+/// An address as proxies write it, with its port or without.
+fn hop(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    text.parse().or_else(|_| with_port()).ok()
 }
 
 #[cfg(test)]
@@ -66,6 +72,8 @@ mod tests {
             ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2", "1.2.3.4"),
             ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
             ("10.0.0.1", "1.2.3.4, nonsense", "10.0.0.1"),
+            ("10.0.0.1", "1.2.3.4:5678", "1.2.3.4"),
+            ("10.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
         ];
         for (peer, forwarded, expected) in cases {
             let mut extensions = Extensions::new();

@@ -8,7 +8,7 @@ pub(crate) mod calendar;
 mod tally;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,8 @@ pub struct Books {
 /// One tenant's.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// Whether what was set for it is to be read again.
-    is_current: AtomicBool,
+    /// How often something was set for it. What was read before the last time is to be read again.
+    changes: AtomicU64,
     terms: ArcSwapOption<Terms>,
     state: Mutex<State>,
     /// One reader at a time.
@@ -61,6 +61,8 @@ pub(crate) struct Terms {
     keys: HashMap<KeyId, KeyTerms>,
     /// Models that have: requests in a window.
     models: HashMap<ModelName, (u64, Arc<Window>)>,
+    /// Its changes when it was read.
+    seen: u64,
     /// Whether its predictions are recorded.
     pub(crate) records: bool,
 }
@@ -159,32 +161,27 @@ impl Books {
         tenant: &TenantId,
         account: &Account,
     ) -> Result<Arc<Terms>, PredictError> {
-        if account.is_current.load(Ordering::Acquire)
-            && let Some(terms) = account.terms.load_full()
-        {
-            return Ok(terms);
+        match account.current() {
+            Some(terms) => Ok(terms),
+            None => Box::pin(self.read(tenant, account)).await,
         }
-        Box::pin(self.read(tenant, account)).await
     }
 
     async fn read(&self, tenant: &TenantId, account: &Account) -> Result<Arc<Terms>, PredictError> {
         let _alone = account.reading.lock().await;
-        // Set before the store is read: what changes from here on is read by the next one.
-        let was_current = account.is_current.swap(true, Ordering::AcqRel);
-        if was_current && let Some(terms) = account.terms.load_full() {
+        if let Some(terms) = account.current() {
             return Ok(terms);
         }
-        let read = self.read_anew(tenant, account).await;
-        if read.is_err() {
-            account.changed();
-        }
-        read
+        // Before the store is read: what changes from here on is read by the next one.
+        let seen = account.changes.load(Ordering::Acquire);
+        self.read_anew(tenant, account, seen).await
     }
 
     async fn read_anew(
         &self,
         tenant: &TenantId,
         account: &Account,
+        seen: u64,
     ) -> Result<Arc<Terms>, PredictError> {
         let before = account.terms.load_full();
         // What was used and is not written yet would be missing in the sums.
@@ -224,6 +221,7 @@ impl Books {
             limits,
             keys,
             models,
+            seen,
             records: recording.enabled,
         });
         account.terms.store(Some(Arc::clone(&terms)));
@@ -402,7 +400,8 @@ impl Books {
             warned,
             ..
         } = &mut *state;
-        of_tenant.turn_to(day);
+        // A clock that went back reserves on the day that it came from.
+        let day = of_tenant.turn_to(day);
         of_tenant
             .room(&quotas, bill.predictions, deposit)
             .map_err(|what| exhausted("tenant", what, now))?;
@@ -474,7 +473,13 @@ impl Books {
 impl Account {
     /// Something was set for the tenant: it is read at its next call.
     pub(crate) fn changed(&self) {
-        self.is_current.store(false, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What was read, if nothing was set since.
+    fn current(&self) -> Option<Arc<Terms>> {
+        let terms = self.terms.load_full()?;
+        (terms.seen == self.changes.load(Ordering::Acquire)).then_some(terms)
     }
 
     /// A panic elsewhere leaves whole numbers behind: nothing here is half done between two of them.
@@ -494,6 +499,13 @@ impl Reserved {
         let us = u64::try_from(compute.as_micros()).unwrap_or(u64::MAX);
         self.correct(0, cost, us);
         cost
+    }
+
+    /// The call was run, for so long, and costs nothing: its time is counted all the same.
+    pub(crate) fn give_back(mut self, compute: Duration) {
+        self.is_open = false;
+        let us = u64::try_from(compute.as_micros()).unwrap_or(u64::MAX);
+        self.correct(self.bill.predictions, 0, us);
     }
 
     /// Gives back what was taken but for the cost.

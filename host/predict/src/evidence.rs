@@ -42,6 +42,8 @@ const GATHER_REFUSALS_MS: UnixMs = 1_000;
 const AT_ONCE: usize = 8_192;
 /// Different refusals that are gathered, at most; beyond, they are told by their code alone.
 const MAX_REFUSALS: usize = 4_096;
+/// The same of nobody who is known: they cost a stranger nothing, and the disk a row each.
+const MAX_OF_STRANGERS: usize = 64;
 /// How long to wait before a write is tried again, at first and at most.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -105,8 +107,8 @@ pub struct Evidence {
     queue: Mutex<Queue>,
     /// There is something to write.
     work: Notify,
-    /// What is being written, and could not be yet: one writer at a time.
-    writing: tokio::sync::Mutex<Option<Arc<Vec<Spent>>>>,
+    /// One writer at a time.
+    writing: tokio::sync::Mutex<Writing>,
     /// The last row of the log that was seen.
     last: AtomicU64,
     /// Signs what the log came to; none = nobody does.
@@ -116,11 +118,30 @@ pub struct Evidence {
 #[derive(Default)]
 struct Queue {
     done: Vec<Done>,
+    /// How many were ever put into `done`.
+    count: u64,
     folded: HashMap<(Arc<str>, TenantId, String, String), Folded>,
     refused: HashMap<Refused, Count>,
     refused_since: Option<UnixMs>,
     /// At most one for each tenant and month.
     notes: Vec<Entry>,
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Writing {
+    /// What could not be written yet, and how many predictions are in it.
+    unwritten: Option<(Arc<Vec<Spent>>, u64)>,
+    /// Predictions that are written, of all that were ever taken.
+    written: u64,
+}
+
+/// How far the writing has come.
+struct Progress {
+    /// Predictions that are written.
+    written: u64,
+    /// Whether this was taken from the queue, and is not what could not be written before.
+    is_fresh: bool,
 }
 
 /// Records that became one.
@@ -198,6 +219,11 @@ impl Evidence {
         }
     }
 
+    /// Whether there are records of predictions.
+    pub(crate) const fn records_predictions(&self) -> bool {
+        self.records.predictions
+    }
+
     /// Whether a prediction may be run, as far as its record goes.
     ///
     /// # Errors
@@ -232,10 +258,14 @@ impl Evidence {
         let mut queue = self.queue();
         let was_idle = queue.is_empty();
         // With `strict`, those that were let in meanwhile are kept all the same.
-        if queue.done.len() >= self.records.queue && self.records.when_full == WhenFull::Fold {
+        let is_full = queue.done.len() >= self.records.queue;
+        // Of one that is to be done once its caller waits for the record, so there are never many.
+        let is_foldable = self.records.when_full == WhenFull::Fold && done.once.is_none();
+        if is_full && is_foldable {
             queue.fold(done);
         } else {
             queue.done.push(done);
+            queue.count += 1;
         }
         drop(queue);
         if was_idle {
@@ -259,7 +289,12 @@ impl Evidence {
         let at = self.clock.now();
         let mut queue = self.queue();
         let was_idle = queue.is_empty();
-        if queue.refused.len() >= MAX_REFUSALS && !queue.refused.contains_key(&refused) {
+        let most = if refused.actor.is_empty() {
+            MAX_OF_STRANGERS
+        } else {
+            MAX_REFUSALS
+        };
+        if queue.refused.len() >= most && !queue.refused.contains_key(&refused) {
             refused = Refused {
                 tenant: None,
                 actor: "".into(),
@@ -281,15 +316,23 @@ impl Evidence {
         }
     }
 
-    /// Writes what has gathered.
+    /// Writes what has gathered by now; what comes meanwhile is not waited for.
     ///
     /// # Errors
     /// Those of the store; what could not be written is kept.
     pub async fn flush(self: &Arc<Self>) -> Result<(), PredictError> {
-        let evidence = Arc::clone(self);
-        // Apart: a caller that goes away must not take along what is half written.
-        let written = tokio::spawn(async move { evidence.write(true).await }).await;
-        written.map_err(|error| PredictError::Internal(error.to_string()))?
+        let wanted = self.queue().count;
+        // What is not a prediction is taken with the first batch.
+        let mut all = true;
+        loop {
+            let progress = self.write_apart(all).await?;
+            if progress.is_fresh {
+                all = false;
+            }
+            if !all && progress.written >= wanted {
+                return Ok(());
+            }
+        }
     }
 
     /// The row of a call that marked itself, if it was done and is written.
@@ -321,8 +364,8 @@ impl Evidence {
             self.work.notified().await;
             loop {
                 sleep_until(Instant::now() + GATHER).await;
-                match self.write(false).await {
-                    Ok(()) => pause = SHORTEST_PAUSE,
+                match self.write_apart(false).await {
+                    Ok(_) => pause = SHORTEST_PAUSE,
                     Err(error) => {
                         let cause = error.cause();
                         tracing::error!(
@@ -340,26 +383,48 @@ impl Evidence {
         }
     }
 
-    async fn write(&self, all: bool) -> Result<(), PredictError> {
-        let mut unwritten = self.writing.lock().await;
+    /// Writes one batch, to its end whoever goes away: what was settled and is not known to be would be settled twice.
+    async fn write_apart(self: &Arc<Self>, all: bool) -> Result<Progress, PredictError> {
+        let evidence = Arc::clone(self);
+        let written = tokio::spawn(async move { evidence.write(all).await }).await;
+        written.map_err(|error| PredictError::Internal(error.to_string()))?
+    }
+
+    async fn write(&self, all: bool) -> Result<Progress, PredictError> {
+        let mut writing = self.writing.lock().await;
+        // Before what is gathered here is taken out of the queue: their records are written first.
         self.recorder.gather().await;
-        loop {
-            let batch = match unwritten.take() {
-                Some(batch) => batch,
-                None => {
-                    let taken = self.queue().take(all, self.clock.now());
-                    Arc::new(taken.rows())
-                }
-            };
-            if batch.is_empty() {
-                return self.recorder.write().await;
+        let is_fresh = writing.unwritten.is_none();
+        let (batch, count) = match writing.unwritten.take() {
+            Some(unwritten) => unwritten,
+            None => {
+                let taken = self.queue().take(all, self.clock.now());
+                let count = taken.done.len() as u64;
+                (Arc::new(taken.rows()), count)
             }
+        };
+        if !batch.is_empty() {
             // Kept until it is written, whatever happens.
-            *unwritten = Some(Arc::clone(&batch));
-            let last = self.ledger.settle(batch).await?;
-            *unwritten = None;
+            writing.unwritten = Some((Arc::clone(&batch), count));
+            let settled = self.ledger.settle(batch).await;
+            let last = settled.inspect_err(|_| self.work.notify_one())?;
+            writing.unwritten = None;
+            writing.written += count;
             self.last.fetch_max(last, Ordering::AcqRel);
         }
+        // Recordings have a store of their own, and one that cannot be written holds up nobody's records.
+        if let Err(error) = self.recorder.write().await {
+            let cause = error.cause();
+            tracing::error!(
+                cause,
+                "recordings could not be written; they are kept and tried again"
+            );
+            self.work.notify_one();
+        }
+        Ok(Progress {
+            written: writing.written,
+            is_fresh,
+        })
     }
 
     /// A panic elsewhere leaves a queue behind that can be used.

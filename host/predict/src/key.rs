@@ -71,9 +71,14 @@ pub(crate) fn generate(source: &mut Source) -> Result<Secret, PredictError> {
     let mut text = String::with_capacity(PREFIX.len() + RANDOM_CHARS + CHECK_CHARS);
     text.push_str(PREFIX);
     push_random(source, &mut text, RANDOM_CHARS, BASE62)?;
+    Ok(Secret(with_checksum(text)))
+}
+
+/// A key's text with its last characters, for what comes before them.
+pub fn with_checksum(mut text: String) -> String {
     let check = checksum(&text);
     text.push_str(&check);
-    Ok(Secret(text))
+    text
 }
 
 /// Makes the public name of a key.
@@ -143,7 +148,7 @@ impl Pepper {
     }
 
     /// HMAC-SHA256 of a key's text.
-    pub(crate) fn hash(&self, text: &str) -> [u8; 32] {
+    pub fn hash(&self, text: &str) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(text.as_bytes());
         mac.finalize().into_bytes().into()

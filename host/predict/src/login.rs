@@ -137,7 +137,7 @@ impl Attempt<'_> {
 }
 
 /// What one customer of a provider has: an address of IPv4, or the first half of one of IPv6.
-fn network(address: IpAddr) -> (u8, u128) {
+pub(crate) fn network(address: IpAddr) -> (u8, u128) {
     match address.to_canonical() {
         IpAddr::V4(address) => (4, u32::from(address).into()),
         IpAddr::V6(address) => (6, u128::from(address) >> 64),

@@ -237,7 +237,7 @@ impl Predictor {
         resolve::is_loaded(&target)?;
         let once = match &call.idempotency_key {
             None => None,
-            Some(_) => Box::pin(self.once(call, &admitted.caller.principal)).await?,
+            Some(_) => Box::pin(self.once(call, &admitted.caller)).await?,
         };
         let account = Account {
             books: &self.books,
@@ -278,9 +278,9 @@ impl Predictor {
         }
     }
 
-    async fn once(&self, call: &Call, by: &Principal) -> Result<Option<Once>, PredictError> {
+    async fn once(&self, call: &Call, caller: &Caller) -> Result<Option<Once>, PredictError> {
         let evidence = self.books.evidence();
-        Once::begin(&self.identity, &self.under_way, evidence, call, by).await
+        Once::begin(&self.identity, &self.under_way, evidence, call, caller).await
     }
 
     /// Answers by one version.

@@ -171,6 +171,11 @@ impl TokenIssuer {
 /// Where a set of keys lies. Whoever answers in its stead makes keys for us, so the way there is secured.
 fn address(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`jwks_url` is no URL: {error}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "`jwks_url` holds a name or a password, and published keys need neither".to_owned(),
+        );
+    }
     let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match url.scheme() {
         "https" => Ok(url),
@@ -243,6 +248,10 @@ mod tests {
                 "not one PEM public key for RS256",
             ),
             ("    jwks_url: keys\n", "is no URL"),
+            (
+                "    jwks_url: https://a:b@id.example/\n",
+                "a name or a password",
+            ),
             ("    jwks_url: http://id.example/\n", "begins with https://"),
             ("    jwks_url: file:///keys\n", "begins with https://"),
             (

@@ -128,16 +128,17 @@ impl Tally {
         }
     }
 
-    /// Begins a new day, and a new month, where one has begun. A clock that goes back begins nothing.
-    pub(super) fn turn_to(&mut self, day: Day) {
+    /// Begins a new day, and a new month, where one has begun, and returns the day that it is. A clock that goes back begins nothing.
+    pub(super) fn turn_to(&mut self, day: Day) -> Day {
         if day <= self.day {
-            return;
+            return self.day;
         }
         if month_start(day) != month_start(self.day) {
             self.month = Part::default();
         }
         self.today = Part::default();
         self.day = day;
+        day
     }
 
     /// What was spent in this month.

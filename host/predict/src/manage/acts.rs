@@ -52,8 +52,13 @@ impl Manager {
     ///
     /// # Errors
     /// `Invalid` for an `Idempotency-Key` that is none.
-    pub(super) fn mark(&self, call: &Call, by: &Principal) -> Result<Option<Mark>, PredictError> {
-        once::mark(&self.parts.identity, call, by, "manage")
+    pub(super) fn mark(
+        &self,
+        call: &Call,
+        by: &Principal,
+        tenant: Option<&TenantId>,
+    ) -> Result<Option<Mark>, PredictError> {
+        once::mark(&self.parts.identity, call, by, tenant, "manage")
     }
 
     /// Records an act that no transaction of the store is part of, before it is done: what cannot be recorded does not

@@ -1,5 +1,7 @@
 //! The audit log, read and checked.
 
+use std::sync::Arc;
+
 use foretell_store::{AuditQuery, AuditRecord, Checkpoint, Known, Page, TreeHead, Verdict, Whose};
 use foretell_types::{ErrorKind, Scope};
 
@@ -64,7 +66,9 @@ impl Manager {
         query.whose = tenant.map_or(Whose::All, |tenant| Whose::Tenant(tenant.id.clone()));
         // What was asked for before this is to be seen in it.
         self.parts.evidence.flush().await?;
-        Ok(self.parts.audit.page(&query, page, limit).await?)
+        let audit = Arc::clone(&self.parts.audit);
+        let read = async move { audit.page(&query, page, limit).await };
+        Ok(self.scan(read).await??)
     }
 
     /// Reads the whole log and finds the first row that is not what was written. Stored checkpoints are compared on the way.
@@ -133,7 +137,18 @@ impl Manager {
             signer: checkpointer.map(|checkpointer| checkpointer.verifier().clone()),
             heads,
         };
-        let verdict = self.parts.audit.verify(known).await?;
+        let Ok(alone) = Arc::clone(&self.verifying).try_lock_owned() else {
+            return Err(PredictError::Conflict(
+                "the log is being checked for somebody else; ask again when that has ended".into(),
+            ));
+        };
+        let audit = Arc::clone(&self.parts.audit);
+        let verdict = self.scan(async move {
+            let verdict = audit.verify(known).await;
+            drop(alone);
+            verdict
+        });
+        let verdict = verdict.await??;
         if let Some(broken) = &verdict.broken {
             tracing::error!(
                 row = broken.seq,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foretell_store::port::UnixMs;
 use foretell_store::port::keys::KeyEnd;
-use foretell_store::{Act, EntryOf, KeyRecord, Mark, NewKey};
+use foretell_store::{Act, EntryOf, KeyRecord, Mark, NewKey, Quotas};
 use foretell_types::{KeyId, ModelName, Role, Scope, Scopes};
 use serde_json::json;
 
@@ -26,6 +26,8 @@ const MAX_KEY_DAYS: u32 = 3_650;
 /// How long an old key may go on beside its successor, at most.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 const MAX_LABEL_BYTES: usize = 128;
+/// Keys of one tenant that open something, at most.
+const MAX_KEYS: usize = 1_000;
 /// Models that a key is for, at most, where it is not for all.
 const MAX_MODELS: usize = 100;
 /// Label of the operator's key that the configuration sets.
@@ -117,9 +119,18 @@ impl Manager {
             models,
             expires_at: now + i64::from(days) * MS_PER_DAY,
         };
-        let mark = self.mark(call, &caller.principal)?;
+        let mark = self.mark(call, &caller.principal, Some(&caller.tenant.id))?;
         if let Some(issued) = self.issued_before(&caller, mark, &plan).await? {
             return Ok(issued);
+        }
+        let keys = self.parts.keys.list(Some(&caller.tenant.id)).await?;
+        let good =
+            |key: &&KeyRecord| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now);
+        if keys.iter().filter(good).count() >= MAX_KEYS {
+            return Err(PredictError::StorageFull {
+                limit: MAX_KEYS as u64,
+                what: "keys that open something",
+            });
         }
         let issued = self.issue(call, &caller, plan, mark).await?;
         tracing::info!(tenant = %caller.tenant.id, key = %issued.record.id, %scopes, request_id = %call.request_id, "key created");
@@ -132,8 +143,9 @@ impl Manager {
     /// Those of [`Identity`](crate::Identity) and the store.
     pub async fn list_keys(&self, call: &Call) -> Result<Vec<KeyRecord>, PredictError> {
         let caller = self.parts.identity.caller(call, &[Scope::Keys]).await?;
-        self.parts.identity.keep_uses().await?;
-        Ok(self.parts.keys.list(Some(&caller.tenant.id)).await?)
+        let mut keys = self.parts.keys.list(Some(&caller.tenant.id)).await?;
+        self.parts.identity.add_uses(&mut keys);
+        Ok(keys)
     }
 
     /// Revokes a key at once.
@@ -172,12 +184,7 @@ impl Manager {
             .into_iter()
             .find(|record| record.id == id)
             .ok_or_else(|| unknown(&id))?;
-        let ended = old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now);
-        if ended {
-            return Err(PredictError::Conflict(format!(
-                "key `{id}` is revoked or expired; create a new one"
-            )));
-        }
+        let has_ended = old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now);
         grantable(&caller, old.scopes)?;
         let life = old.expires_at.map_or(
             i64::from(self.parts.limits.default_key_days) * MS_PER_DAY,
@@ -189,12 +196,19 @@ impl Manager {
             models: old.models,
             expires_at: now + life,
         };
-        let mark = self.mark(call, &caller.principal)?;
+        let mark = self.mark(call, &caller.principal, Some(&caller.tenant.id))?;
         // The successor first: should the second step fail, there are two good keys and not none.
         let issued = match self.issued_before(&caller, mark, &plan).await? {
             Some(issued) => issued,
+            None if has_ended => {
+                return Err(PredictError::Conflict(format!(
+                    "key `{id}` is revoked or expired; create a new one"
+                )));
+            }
             None => self.issue(call, &caller, plan, mark).await?,
         };
+        self.copy_quotas(call, &caller, &id, &issued.record.id)
+            .await?;
         let overlap_ms = UnixMs::try_from(overlap.as_millis()).unwrap_or(UnixMs::MAX);
         self.end_key(call, &caller, id.as_str(), Act::KeyExpire, |now| {
             KeyEnd::Expires(now.saturating_add(overlap_ms))
@@ -340,6 +354,29 @@ impl Manager {
         entry.once = mark;
         self.parts.keys.create(&new, &entry).await?;
         Ok(Issued { record, secret })
+    }
+
+    /// Gives a successor the quotas of the key before.
+    async fn copy_quotas(
+        &self,
+        call: &Call,
+        caller: &Caller,
+        from: &KeyId,
+        to: &KeyId,
+    ) -> Result<(), PredictError> {
+        let (store, tenant) = (&self.parts.limit_store, &caller.tenant.id);
+        let set = store.of_keys(tenant).await?;
+        let Some((_, quotas)) = set.into_iter().find(|(key, _)| key == from) else {
+            return Ok(());
+        };
+        let entry = self.act(call, caller, Act::LimitsSet, to.as_str());
+        let entry: EntryOf<Quotas> = Arc::new(move |before| {
+            let detail = json!({"before": before, "after": quotas});
+            entry.clone().with(&detail)
+        });
+        store.set_key(tenant, to, &quotas, entry).await?;
+        caller.tenant.account.changed();
+        Ok(())
     }
 
     /// The key that was made for this mark; none = none was.

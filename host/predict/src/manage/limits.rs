@@ -185,7 +185,7 @@ impl Manager {
                 tenant.as_str(),
             )
             .with(&json!({"micro_credits": credits, "reason": reason}));
-        entry.once = self.mark(call, &operator)?;
+        entry.once = self.mark(call, &operator, None)?;
         if let Some(mark) = &entry.once
             && let Some(before) = self.parts.audit.marked(mark).await?
         {
@@ -225,7 +225,9 @@ impl Manager {
         }
         query.tenant = tenant.map(|tenant| tenant.id.clone());
         self.parts.evidence.flush().await?;
-        Ok(self.parts.ledger.usage(&query, after, limit).await?)
+        let (ledger, after) = (Arc::clone(&self.parts.ledger), after.cloned());
+        let read = async move { ledger.usage(&query, after.as_ref(), limit).await };
+        Ok(self.scan(read).await??)
     }
 
     async fn existing(&self, name: &str) -> Result<TenantId, PredictError> {

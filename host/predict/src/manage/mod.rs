@@ -29,7 +29,7 @@ use foretell_types::TenantId;
 use foretell_types::blob::Blobs;
 use foretell_types::compile::Compiler;
 use foretell_types::run::Runner;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 // What the use cases answer with, so that a transport needs no store.
 pub use audit::{Checked, CheckpointPage, MAX_AUDIT_ROWS, MAX_CHECKPOINTS};
@@ -59,6 +59,9 @@ use crate::{
     Sessions,
 };
 
+/// Looks at many rows at once, at most: half of the readers that a store has by default.
+const MAX_SCANS: usize = 2;
+
 /// Manages tenants, keys and models. Cheap to share; one for each server.
 pub struct Manager {
     pub(crate) parts: ManagerParts,
@@ -67,6 +70,10 @@ pub struct Manager {
     locks: DashMap<TenantId, Arc<Mutex<()>>>,
     /// Uploads under way: each may fill a temporary file.
     uploads: Gate,
+    /// Looks at many rows under way: a part of the store's readers, so that a cold key or model never waits for them.
+    scans: Arc<Semaphore>,
+    /// One look at the whole log at a time.
+    verifying: Arc<Mutex<()>>,
     /// What logging in takes, beside what is stored.
     logins: Logins,
 }
@@ -122,6 +129,8 @@ impl Manager {
             ),
             parts,
             locks: DashMap::new(),
+            scans: Arc::new(Semaphore::new(MAX_SCANS)),
+            verifying: Arc::default(),
             logins: Logins::default(),
         }
     }
@@ -132,6 +141,22 @@ impl Manager {
     /// `Unauthenticated`, with the reason.
     pub async fn caller_of(&self, call: &Call) -> Result<Arc<Principal>, PredictError> {
         self.parts.identity.principal(&call.credentials).await
+    }
+
+    /// Reads many rows, to the end although the caller may hang up: the database cannot be told to stop, and another one must
+    /// not begin beside it.
+    async fn scan<T: Send + 'static>(
+        &self,
+        read: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, PredictError> {
+        let place = Arc::clone(&self.scans).acquire_owned().await;
+        let read = tokio::spawn(async move {
+            // The semaphore is never closed.
+            let _place = place;
+            read.await
+        });
+        read.await
+            .map_err(|error| PredictError::Internal(error.to_string()))
     }
 
     fn lock_of(&self, tenant: &TenantId) -> Arc<Mutex<()>> {

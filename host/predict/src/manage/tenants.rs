@@ -26,7 +26,7 @@ impl Manager {
         };
         let (tenant, name) = (Some(record.id.clone()), record.id.as_str());
         let mut entry = self.act_on(call, &operator, tenant, Act::TenantCreate, name);
-        entry.once = self.mark(call, &operator)?;
+        entry.once = self.mark(call, &operator, None)?;
         if let Some(mark) = &entry.once
             && let Some(before) = self.parts.audit.marked(mark).await?
         {

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use dashmap::DashMap;
 use foretell_store::port::UnixMs;
 use foretell_store::port::keys::KeyHash;
-use foretell_store::{Keys, Mark, Tenants};
+use foretell_store::{KeyRecord, Keys, Mark, Tenants};
 use foretell_types::{KeyId, ModelName, Scope, Scopes, TenantId};
 
 use crate::jwt::Tokens;
 use crate::key::{self, Pepper};
+use crate::login::network;
 use crate::registry::Registry;
 use crate::session::Sessions;
 use crate::stage::bearer::{Bearer, Issuers};
@@ -315,6 +316,19 @@ impl Identity {
         Ok(known)
     }
 
+    /// Adds to what is stored of keys when they were shown since.
+    pub(crate) fn add_uses(&self, keys: &mut [KeyRecord]) {
+        for known in &self.known {
+            let shown_at = known.shown_at.load(Ordering::Relaxed);
+            let key = known.principal.key.as_ref();
+            if let Some(key) = keys.iter_mut().find(|record| Some(&record.id) == key)
+                && shown_at > 0
+            {
+                key.last_used_at = key.last_used_at.max(Some(to_the_minute(shown_at)));
+            }
+        }
+    }
+
     /// Keeps when keys were last shown.
     ///
     /// # Errors
@@ -323,7 +337,7 @@ impl Identity {
         let uses = self.known.iter().filter_map(|known| {
             let key = known.principal.key.clone()?;
             let at = known.shown_at.swap(0, Ordering::Relaxed);
-            (at > 0).then(|| (key, at - at.rem_euclid(60_000)))
+            (at > 0).then(|| (key, to_the_minute(at)))
         });
         let uses: Vec<_> = uses.collect();
         if uses.is_empty() {
@@ -452,13 +466,18 @@ impl Identity {
     }
 
     /// Where a call comes from, as records show it: a keyed hash of its address, so that equal ones can be told, and
-    /// the address itself cannot.
+    /// the address itself cannot. Of IPv6 it is the first half, which is what one customer of a provider has.
     pub(crate) fn origin(&self, call: &Call) -> Option<Arc<str>> {
-        let address = call.address?.to_canonical();
-        let hash = self.pepper.hash(&format!("address {address}"));
+        let (family, network) = network(call.address?);
+        let hash = self.pepper.hash(&format!("address {family} {network:x}"));
         let short = hash.iter().take(8).map(|byte| format!("{byte:02x}"));
         Some(short.collect::<String>().into())
     }
+}
+
+/// The begin of a moment's minute.
+const fn to_the_minute(at: UnixMs) -> UnixMs {
+    at - at.rem_euclid(60_000)
 }
 
 fn no_tenant(name: &str) -> PredictError {

@@ -6,14 +6,21 @@
 //! answer is kept: a prediction that is sent again is run again, free of charge.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use foretell_store::{Act, AuditRecord, Mark};
+use foretell_types::TenantId;
 use serde_json::Value;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep_until};
 
-use super::identify::{Identity, Principal};
-use crate::{Call, Evidence, PredictError};
+use super::identify::{Caller, Identity, Principal};
+use crate::{Call, Evidence, PredictError, Target};
 
+/// How long to wait before a row is looked for again that could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of a key, at most.
 const MAX_KEY_BYTES: usize = 255;
 
@@ -28,7 +35,8 @@ pub(crate) struct Once {
     before: Option<AuditRecord>,
     under_way: Arc<UnderWay>,
     evidence: Arc<Evidence>,
-    is_written: bool,
+    /// Whether a row with the mark waits to be written.
+    is_queued: AtomicBool,
 }
 
 /// The mark of a call that brings a key. `what` tells apart what the same key may be brought for.
@@ -39,6 +47,7 @@ pub(crate) fn mark(
     identity: &Identity,
     call: &Call,
     by: &Principal,
+    tenant: Option<&TenantId>,
     what: &str,
 ) -> Result<Option<Mark>, PredictError> {
     let Some(key) = call.idempotency_key.as_deref() else {
@@ -51,9 +60,9 @@ pub(crate) fn mark(
             "`Idempotency-Key` is 1 to {MAX_KEY_BYTES} visible ASCII characters, such as a UUID"
         )));
     }
-    let prefix = call.prefix.as_deref().unwrap_or_default();
+    let tenant = tenant.map_or("", TenantId::as_str);
     // None of the parts before the key holds a line break.
-    let text = format!("once\n{what}\n{prefix}\n{}\n{key}", by.actor);
+    let text = format!("once\n{what}\n{tenant}\n{}\n{key}", by.actor);
     Ok(Some(identity.hash(&text)))
 }
 
@@ -75,11 +84,18 @@ impl Once {
         under_way: &Arc<UnderWay>,
         evidence: &Arc<Evidence>,
         call: &Call,
-        by: &Principal,
+        caller: &Caller,
     ) -> Result<Option<Self>, PredictError> {
-        let Some(mark) = mark(identity, call, by, "predict")? else {
+        let tenant = Some(&caller.tenant.id);
+        let Some(mark) = mark(identity, call, &caller.principal, tenant, "predict")? else {
             return Ok(None);
         };
+        if !evidence.records_predictions() {
+            return Err(PredictError::Invalid(
+                "`Idempotency-Key` needs records of predictions, and this server keeps none (`audit.predictions`); leave it out"
+                    .to_owned(),
+            ));
+        }
         if under_way.0.insert(mark, ()).is_some() {
             return Err(PredictError::Conflict(
                 "a call with this Idempotency-Key is under way; send it again in a moment"
@@ -91,10 +107,9 @@ impl Once {
             before: None,
             under_way: Arc::clone(under_way),
             evidence: Arc::clone(evidence),
-            is_written: true,
+            is_queued: AtomicBool::new(false),
         };
         once.before = evidence.marked(&mark).await?;
-        once.is_written = false;
         Ok(Some(once))
     }
 
@@ -104,7 +119,7 @@ impl Once {
     /// `Conflict` if what was done before was something else.
     pub(crate) fn to_mark(
         &self,
-        model: &str,
+        target: &Target,
         input: &[u8; 32],
     ) -> Result<Option<Mark>, PredictError> {
         let Some(before) = &self.before else {
@@ -113,8 +128,10 @@ impl Once {
         let entry = &before.entry;
         let of_model = entry.object.rsplit_once('/').map(|(model, _)| model);
         let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
-        let is_input = detail["input"].as_str() == Some(&*hex(input));
-        if entry.act == Act::Predict && of_model == Some(model) && is_input {
+        // What stands for inputs is another for each version, so that of another one says nothing.
+        let is_version = detail["digest"].as_str() == Some(&*target.digest.to_string());
+        let is_input = !is_version || detail["input"].as_str() == Some(&*hex(input));
+        if entry.act == Act::Predict && of_model == Some(target.model.as_str()) && is_input {
             Ok(None)
         } else {
             Err(is_another())
@@ -126,20 +143,27 @@ impl Once {
         self.before.is_some()
     }
 
+    /// A row with the mark waits to be written.
+    pub(crate) fn queued(&self) {
+        self.is_queued.store(true, Ordering::Release);
+    }
+
     /// Waits until its row is written.
     ///
     /// # Errors
-    /// Those of the store; the key is then not taken again by this server.
-    pub(crate) async fn written(mut self) -> Result<(), PredictError> {
-        self.evidence.flush().await?;
-        self.is_written = true;
+    /// Those of the store; the key is taken again once it is written.
+    pub(crate) async fn written(self) -> Result<(), PredictError> {
+        if self.is_queued.load(Ordering::Acquire) {
+            self.evidence.flush().await?;
+            self.is_queued.store(false, Ordering::Release);
+        }
         Ok(())
     }
 }
 
 impl Drop for Once {
     fn drop(&mut self) {
-        if self.is_written {
+        if !self.is_queued.load(Ordering::Acquire) {
             self.under_way.0.remove(&self.mark);
             return;
         }
@@ -149,11 +173,12 @@ impl Drop for Once {
             Arc::clone(&self.under_way),
             self.mark,
         );
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                if evidence.flush().await.is_ok() {
-                    under_way.0.remove(&mark);
+                while evidence.flush().await.is_err() {
+                    sleep_until(Instant::now() + PAUSE).await;
                 }
+                under_way.0.remove(&mark);
             });
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Open<'a> {
     began: Instant,
     /// Since when it may be run.
     run_since: Instant,
+    /// How long it may be run.
+    longest: Duration,
 }
 
 /// What becomes of what was taken.
@@ -122,7 +124,7 @@ impl<'a> Account<'a> {
     ) -> Result<Open<'a>, PredictError> {
         let mut mark = None;
         if let Some(once) = &self.once {
-            mark = once.to_mark(wanted.target.model.as_str(), &wanted.input)?;
+            mark = once.to_mark(wanted.target, &wanted.input)?;
             if mark.is_none() {
                 bill = Bill::NOTHING;
             }
@@ -144,6 +146,7 @@ impl<'a> Account<'a> {
             recording: None,
             began: wanted.began,
             run_since: Instant::now(),
+            longest,
         })
     }
 }
@@ -184,7 +187,7 @@ impl Open<'_> {
         let (predictions, credits) = if fate == Fate::Charged {
             (self.bill.predictions, reserved.settle(compute))
         } else {
-            drop(reserved);
+            reserved.give_back(compute);
             (0, 0)
         };
         let account = self.account;
@@ -211,6 +214,11 @@ impl Open<'_> {
             once: self.once.filter(|_| fate == Fate::Charged),
             replays: account.replays.clone(),
         };
+        if done.once.is_some()
+            && let Some(once) = &account.once
+        {
+            once.queued();
+        }
         account.books.evidence().done(done, self.recording.take());
         credits
     }
@@ -218,8 +226,13 @@ impl Open<'_> {
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A defect of ours.
+            self.end(ErrorKind::Internal.code(), Duration::ZERO, Fate::GivenBack);
+            return;
+        }
         // Its caller went away: what ran, ran.
-        let ran = self.run_since.elapsed();
+        let ran = self.run_since.elapsed().min(self.longest);
         self.end("abandoned", ran, Fate::Charged);
     }
 }

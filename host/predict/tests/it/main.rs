@@ -6,6 +6,7 @@ mod cache;
 mod checkpoints;
 mod corridor;
 mod erasure;
+mod evidence;
 mod governance;
 mod house;
 mod keys;
