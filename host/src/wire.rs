@@ -163,7 +163,7 @@ impl House {
             tenants: stores.tenants,
             keys: stores.keys,
             users: stores.users,
-            sessions,
+            sessions: Arc::clone(&sessions),
             models: stores.models,
             audit: stores.audit,
             ledger: stores.ledger,
@@ -186,6 +186,7 @@ impl House {
             app: App {
                 predictor,
                 manager,
+                sessions,
                 health,
             },
             engine,
@@ -203,6 +204,15 @@ impl House {
     /// The operator's key, if this start made one: to be shown once, and not kept.
     pub fn take_new_operator_key(&mut self) -> Option<String> {
         self.new_operator_key.take()
+    }
+
+    /// A token with which the first operator who logs in is made, once: to be shown, and not kept. None = there is one.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn setup_token(&self) -> Result<Option<String>, PredictError> {
+        let token = self.app.manager.setup_token().await?;
+        Ok(token.map(|token| token.expose().to_owned()))
     }
 
     /// Serves until `shutdown` completes, and drains. Guests that have not ended by then are ended.

@@ -14,6 +14,7 @@ use http::{Method, Uri, Version, request};
 use warp::{Filter, Rejection};
 
 use crate::body::{Body, Patience};
+use crate::browser;
 use crate::coding::refuse_any;
 use crate::reply::Failure;
 use crate::text::{percent_decoded, shown};
@@ -51,6 +52,10 @@ pub(crate) struct Head {
     /// HEAD stands here as GET: the transport leaves the body out by itself.
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
+    /// Whether its credentials are a session, which a browser shows by itself.
+    pub(crate) is_by_session: bool,
+    /// Why it is not done, although it has a route: the session does not count for it.
+    pub(crate) refused: Option<Failure>,
     /// Whether its caller can tell an answer that is cut off from a whole one whose length nobody knew before: HTTP/1.0
     /// cannot.
     pub(crate) knows_chunks: bool,
@@ -77,11 +82,18 @@ impl Head {
         } else {
             parts.method.clone()
         };
+        let key = credentials(&headers);
+        let counts = key.is_empty() && !browser::is_door(parts.uri.path());
+        // Two sessions are refused before anything is done.
+        let session = browser::session(&headers).ok().flatten();
+        let session = session.filter(|_| counts);
         Self {
             surface: Surface::of(parts.uri.path()),
+            is_by_session: session.is_some(),
+            refused: None,
             call: Call {
                 request_id,
-                credentials: credentials(&headers),
+                credentials: session.map_or(key, Credentials::of_session),
                 prefix,
                 cache: cache_use(&headers),
                 idempotency_key: idempotency_key(&headers),
@@ -223,7 +235,7 @@ pub(crate) fn generated_id() -> RequestId {
 }
 
 /// The key of `Authorization: Bearer KEY` or `X-API-Key: KEY`; the former wins. Any other scheme, and what is not visible
-/// ASCII, is no key.
+/// ASCII, is no key. A session is none either: over gRPC there are no browsers.
 pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
     let bearer = headers
         .get(header::AUTHORIZATION)
@@ -369,6 +381,30 @@ mod tests {
             assert!(!shows(&[(authorization.clone(), none)]), "{none:?}");
         }
         assert!(!shows(&[]));
+    }
+
+    #[test]
+    fn a_session_counts_where_no_key_is_shown_and_somebody_may_be_in() {
+        let cookie = (header::COOKIE, "__Host-foretell-session=s");
+        let basic = (header::AUTHORIZATION, "Basic dXNlcjpwYXNz");
+        for (uri, headers, counts) in [
+            ("/api/keys", &[cookie.clone()][..], true),
+            ("/tenants/a/v2/models", &[cookie.clone(), basic], true),
+            ("/api/keys", &[cookie.clone(), (X_API_KEY, "k")], false),
+            ("/api/keys", &[cookie.clone(), cookie.clone()], false),
+            ("/api/login", std::slice::from_ref(&cookie), false),
+            (
+                "/tenants/a/api/setup/",
+                std::slice::from_ref(&cookie),
+                false,
+            ),
+            ("/api/keys", &[(header::COOKIE, "session=s")], false),
+        ] {
+            let (head, _) = head(uri, headers);
+            assert_eq!(head.is_by_session, counts, "{uri} {headers:?}");
+            let is_key = headers.iter().any(|(name, _)| *name == X_API_KEY);
+            assert_eq!(head.call.credentials.is_empty(), !counts && !is_key);
+        }
     }
 
     #[test]

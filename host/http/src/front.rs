@@ -10,16 +10,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use foretell_types::ErrorKind;
-use http::{HeaderValue, Method, Version, header, request};
+use http::{HeaderMap, HeaderValue, Method, Version, header, request};
 use tokio::time::Instant;
 use tower::Service;
 use warp::filters::BoxedFilter;
 
 use crate::address::Proxies;
 use crate::body::Patience;
+use crate::browser;
 use crate::extract::{self, Head, Request, X_REQUEST_ID};
 use crate::recover::Unanswered;
 use crate::reply::{self, Failure, Response};
+use crate::routes::LOGIN;
 use crate::routes::prediction::{self, Asked};
 use crate::shed::{Shed, Shedding};
 use crate::text::shown;
@@ -46,6 +48,22 @@ pub struct Routes {
     patience: Patience,
     proxies: Proxies,
     shedding: Arc<Shedding>,
+}
+
+/// Whether a method is one that HTTP itself has (RFC 9110, RFC 5789).
+fn is_usual(method: &Method) -> bool {
+    let usual = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    usual.contains(method)
 }
 
 impl Routes {
@@ -76,7 +94,12 @@ impl Routes {
         let request_id = extract::request_id(&parts.headers);
         let refused = self.refused(&parts);
         let address = self.proxies.origin(&parts.extensions, &parts.headers);
-        let head = Head::take(&mut parts, request_id, self.patience, address);
+        let mut head = Head::take(&mut parts, request_id, self.patience, address);
+        if refused.is_none() && head.is_by_session && head.method != Method::GET {
+            // Boxed: predictions by key have no need of it.
+            let refused = Box::pin(self.distrusted(&head.headers)).await;
+            head.refused = refused;
+        }
         let head = Arc::new(head);
         let answered = if let Some(failure) = refused {
             Err(failure)
@@ -105,19 +128,30 @@ impl Routes {
             response.headers_mut().insert(X_REQUEST_ID, value);
         }
         reply::rate(response.headers_mut(), &head.call);
+        if head.is_by_session {
+            browser::keep_private(response.headers_mut());
+        }
         self.record(&head, &method, &response);
         self.log(&head, &method, &response, began);
         response
     }
 
-    /// Records what was refused; of predictions, the corridor does.
+    /// Records what was refused; of predictions that came so far, the corridor does, and of logins that failed, the login.
     fn record(&self, head: &Head, method: &Method, response: &Response) {
         let extensions = response.extensions();
         let (Some(Refused(kind)), Some(Template(route))) = (extensions.get(), extensions.get())
         else {
             return;
         };
-        if response.status().is_client_error() && !prediction::is_one(route) {
+        let is_recorded = (prediction::is_one(route) && head.refused.is_none())
+            || (*route == LOGIN && *kind == ErrorKind::Unauthenticated);
+        if response.status().is_client_error() && !is_recorded {
+            // A method may be any word, and as long as a head may be: nobody writes a text of their own into the log.
+            let method = if is_usual(method) {
+                method.as_str()
+            } else {
+                "other"
+            };
             let what = format!("{method} {route}");
             self.app.manager.refused(&head.call, &what, *kind);
         }
@@ -159,9 +193,20 @@ impl Routes {
             // RFC 9112, 3.2: two readers could take it for requests to two hosts.
             "a request of HTTP/1.1 has exactly one header `Host`"
         } else {
-            return extract::subject(&parts.headers).err().map(Failure::from);
+            let subject = extract::subject(&parts.headers).err();
+            let refused = subject.or_else(|| browser::session(&parts.headers).err());
+            return refused.map(Failure::from);
         };
         Some(Failure::new(ErrorKind::Malformed, problem))
+    }
+
+    /// Why a session does not count for what changes something.
+    async fn distrusted(&self, headers: &HeaderMap) -> Option<Failure> {
+        let looked = pin!(browser::trust(&self.app.sessions, headers));
+        match caught(looked).await {
+            Ok(trusted) => trusted.err(),
+            Err(panic) => Some(Failure::internal(panicked(&*panic))),
+        }
     }
 
     /// Runs the routes. What they leave unanswered, a panic among it, comes back as an error.

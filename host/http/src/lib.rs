@@ -13,10 +13,11 @@
 use std::sync::Arc;
 
 use foretell_predict::health::Health;
-use foretell_predict::{Manager, Predictor};
+use foretell_predict::{Manager, Predictor, Sessions};
 
 mod address;
 mod body;
+mod browser;
 mod coding;
 pub mod config;
 mod extract;
@@ -45,6 +46,8 @@ pub struct App {
     pub predictor: Arc<Predictor>,
     /// Manages tenants, keys and models.
     pub manager: Arc<Manager>,
+    /// Tells which page a session's browser shows; the manager's.
+    pub sessions: Arc<Sessions>,
     /// Says whether the server is well, and whether it takes new calls.
     pub health: Arc<Health>,
 }

@@ -18,6 +18,7 @@ pub(crate) use self::model::model;
 pub(crate) use self::operations::OPERATIONS;
 use self::operations::{Access, Body, Content, Operation};
 pub(crate) use self::page::{STYLE, page};
+use crate::browser::SESSION;
 use crate::reply::status;
 
 /// The document of the whole server.
@@ -39,6 +40,12 @@ pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
 
 /// A document around these paths and schemas.
 fn document(title: &str, about: &str, version: &str, paths: Value, schemas: Value) -> Value {
+    let session = json!({
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION,
+        "description": "from a login; what changes something takes its `csrf` as well, as the header `X-CSRF-Token`",
+    });
     json!({
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
@@ -55,29 +62,32 @@ fn document(title: &str, about: &str, version: &str, paths: Value, schemas: Valu
                 "variables": {"tenant": {"default": "demo"}},
             },
         ],
-        "security": [{"bearer": []}, {"key": []}],
+        "security": [{"bearer": []}, {"key": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": schemas,
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, `ftl_...`"},
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "session": session,
             },
         },
     })
 }
 
 /// The groups of routes, in the order in which they are shown.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 13] = [
     ("predict", "Predictions by record"),
     ("v2", "Open Inference Protocol V2"),
     ("v1", "KServe V1 and TensorFlow Serving"),
     ("repository", "Triton's model repository"),
     ("models", "Models, versions, traffic"),
     ("keys", "API keys"),
+    ("users", "Users and sessions"),
     ("tenants", "Tenants, for operators"),
     ("audit", "The audit log"),
     ("usage", "Usage and limits"),
+    ("recordings", "Recordings, replays, and persons"),
     ("health", "Whether the server is well; without a key"),
     ("docs", "This document"),
 ];
@@ -106,7 +116,10 @@ fn described(operation: &Operation) -> Value {
     }
     // The public's routes that show more to whoever has a key.
     if operation.access == Access::PublicOrKey {
-        described["security"] = json!([{}, {"bearer": []}, {"key": []}]);
+        described["security"] = json!([{}, {"bearer": []}, {"key": []}, {"session": []}]);
+    }
+    if operation.access == Access::Session {
+        described["security"] = json!([{"session": []}]);
     }
     if let Some(body) = &operation.body {
         described["requestBody"] = json!({
@@ -150,16 +163,45 @@ fn parameters(operation: &Operation) -> Value {
             "description": about,
         })
     });
-    let cached = operation.is_prediction().then(|| {
+    in_path
+        .chain(in_query)
+        .chain(in_headers(operation))
+        .collect()
+}
+
+fn in_headers(operation: &Operation) -> impl Iterator<Item = Value> {
+    let header = |name: &str, schema: Value, about: &str| {
         json!({
-            "name": "Cache-Control",
+            "name": name,
             "in": "header",
             "required": false,
-            "schema": {"type": "string", "enum": ["no-cache", "no-store"]},
-            "description": "`no-cache`: run, and keep the answer; `no-store`: run, and do not keep it",
+            "schema": schema,
+            "description": about,
         })
+    };
+    let is_new = operation.is_prediction() && !operation.is_replay();
+    let cached = is_new.then(|| {
+        header(
+            "Cache-Control",
+            json!({"type": "string", "enum": ["no-cache", "no-store"]}),
+            "`no-cache`: run, and keep the answer; `no-store`: run, and do not keep it",
+        )
     });
-    in_path.chain(in_query).chain(cached).collect()
+    let subject = is_new.then(|| {
+        header(
+            "X-Subject",
+            json!({"type": "string", "pattern": "^[!-~]{1,256}$"}),
+            "whom it is about, as the caller names the person: what is recorded is handed out and erased by this name",
+        )
+    });
+    let once = operation.is_once().then(|| {
+        header(
+            "Idempotency-Key",
+            json!({"type": "string", "pattern": "^[!-~]{1,255}$"}),
+            "names the request, such as a new UUID: sent again with the same key, it is neither charged nor done twice",
+        )
+    });
+    [cached, subject, once].into_iter().flatten()
 }
 
 fn responses(operation: &Operation) -> Value {
@@ -223,6 +265,10 @@ fn headers(operation: &Operation) -> Value {
             ),
             ("X-RateLimit-Remaining", "how many of them are left"),
             ("X-RateLimit-Reset", "seconds until there are more"),
+            (
+                "Idempotency-Replayed",
+                "`true`: the same request was answered before, and this answer is free of charge",
+            ),
             (
                 "Server-Timing",
                 "milliseconds queued, in the cache, and in the sandbox",

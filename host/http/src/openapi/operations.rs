@@ -1,7 +1,9 @@
 //! What an operation is: path and method, what goes in, what comes out, what may go wrong. They stand in `table`.
 
 mod governance;
+mod recordings;
 mod table;
+mod users;
 
 use std::sync::LazyLock;
 
@@ -19,6 +21,8 @@ pub(crate) struct Operation {
     pub(super) query: &'static [(&'static str, &'static str)],
     pub(super) body: Option<Body>,
     pub(super) answers: Vec<(u16, &'static str, Content)>,
+    /// Whether it makes what an `Idempotency-Key` keeps from being made twice.
+    makes_once: bool,
     /// What may go wrong besides what may with every route of its kind.
     errors: &'static [ErrorKind],
 }
@@ -33,6 +37,10 @@ pub(super) enum Access {
     Scopes(&'static [&'static str]),
     /// The same; and an operator that names no tenant is shown those of all.
     Views(&'static [&'static str]),
+    /// A key with any of these scopes; and an operator that names no tenant manages the operators.
+    Manages(&'static [&'static str]),
+    /// Whoever is in, by its session.
+    Session,
 }
 
 /// What a request brings.
@@ -66,6 +74,14 @@ const KEYED: &[ErrorKind] = &[
     ErrorKind::NotFound,
     ErrorKind::Unavailable,
 ];
+/// What asking who is in may come to.
+const IN_SESSION: &[ErrorKind] = &[
+    ErrorKind::Unauthenticated,
+    ErrorKind::Forbidden,
+    ErrorKind::Unavailable,
+];
+/// What an `Idempotency-Key` may come to.
+const ONCE: &[ErrorKind] = &[ErrorKind::InvalidInput, ErrorKind::Conflict];
 /// What may happen with every route.
 const ANY: &[ErrorKind] = &[ErrorKind::Malformed, ErrorKind::Internal];
 
@@ -88,6 +104,7 @@ impl Operation {
             query: &[],
             body: None,
             answers: Vec::new(),
+            makes_once: false,
             errors: &[],
         }
     }
@@ -122,6 +139,12 @@ impl Operation {
         self
     }
 
+    /// It is done once for each `Idempotency-Key`.
+    const fn once(mut self) -> Self {
+        self.makes_once = true;
+        self
+    }
+
     const fn fails(mut self, errors: &'static [ErrorKind]) -> Self {
         self.errors = errors;
         self
@@ -148,6 +171,11 @@ impl Operation {
                 "Scope {}. An operator without a tenant's prefix is shown all tenants.",
                 any_of(scopes)
             ),
+            Access::Manages(scopes) => format!(
+                "Scope {}. An operator without a tenant's prefix manages the operators.",
+                any_of(scopes)
+            ),
+            Access::Session => "In a session; a key is none.".to_owned(),
         }
     }
 
@@ -160,6 +188,16 @@ impl Operation {
 
     pub(super) fn is_prediction(&self) -> bool {
         self.errors.contains(&ErrorKind::DeadlineExceeded)
+    }
+
+    /// Whether it predicts what was predicted before: its request says nothing but which request that was.
+    pub(super) fn is_replay(&self) -> bool {
+        self.path.ends_with("/replay")
+    }
+
+    /// Whether it takes an `Idempotency-Key`.
+    pub(super) fn is_once(&self) -> bool {
+        self.makes_once || self.is_prediction()
     }
 
     /// Whether what it names is gone afterwards, or out of service.
@@ -176,7 +214,8 @@ impl Operation {
         let keyed = match self.access {
             Access::Public => &[],
             Access::PublicOrKey => &[ErrorKind::Unauthenticated, ErrorKind::Unavailable][..],
-            Access::Scopes(_) | Access::Views(_) => KEYED,
+            Access::Session => IN_SESSION,
+            Access::Scopes(_) | Access::Views(_) | Access::Manages(_) => KEYED,
         };
         // A path that is longer than a URL may be: 414, with the code of what is too large.
         let query: &[ErrorKind] = if self.query.is_empty() {
@@ -184,7 +223,8 @@ impl Operation {
         } else {
             &[ErrorKind::InvalidInput]
         };
-        [ANY, body, keyed, query, self.errors].concat()
+        let once = if self.is_once() { ONCE } else { &[] };
+        [ANY, body, keyed, query, once, self.errors].concat()
     }
 }
 

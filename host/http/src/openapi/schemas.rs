@@ -5,6 +5,8 @@
 mod governance;
 mod inference;
 mod management;
+mod recordings;
+mod users;
 
 use foretell_types::ErrorKind;
 use serde_json::{Map, Value, json};
@@ -82,6 +84,12 @@ pub(super) fn path_parameter(name: &str) -> (&'static str, &'static str) {
         "model" => ("the model's name", "iris"),
         "version" => ("the version's name", "1"),
         "tenant" => ("the tenant's name", "demo"),
+        "request_id" => ("names the request that was recorded", "0123456789abcdef"),
+        "subject" => (
+            "the person, as `X-Subject` named it: 1 to 256 visible ASCII characters, percent-encoded",
+            "customer-17",
+        ),
+        "user" => ("the user's id", "usr_0000000000000000"),
         _ => ("the key's id", "key_0000000000000000"),
     }
 }
@@ -125,6 +133,8 @@ pub(super) fn schemas() -> Value {
         inference::all(),
         management::all(),
         governance::all(),
+        recordings::all(),
+        users::all(),
     ] {
         all.extend(group);
     }

@@ -1,18 +1,22 @@
-//! `/api/audit`: the audit log, in pages or as a file, and whether it is what was written.
+//! `/api/audit`: the audit log, in pages or as a file, whether it is what was written, and its checkpoints.
 
 use std::sync::Arc;
 
 use foretell_predict::PredictError;
 use foretell_predict::manage::{AuditRecord, Page};
+use http::Method;
 use warp::{Filter, path};
 
 use super::file::{self, PAGE_ROWS};
 use super::{Group, Handled, get_only, handle, with};
 use crate::App;
 use crate::extract::{Head, Request, request};
-use crate::reply;
-use crate::wire::api::{self, AuditPage};
+use crate::reply::{self, Failure};
+use crate::wire::api::{self, AuditPage, CheckpointsAsked};
 use crate::wire::table::Format;
+
+/// Bytes of a file of checkpoints, at most: more than four thousand of them.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 pub(super) fn routes(app: &App) -> Group {
     let log = path!("api" / "audit")
@@ -27,7 +31,15 @@ pub(super) fn routes(app: &App) -> Group {
                 verify(app, request)
             })
         });
-    log.or(verified).unify().boxed()
+    let checkpoints = path!("api" / "audit" / "checkpoints")
+        .and(request())
+        .and(with(app))
+        .then(|request, app| {
+            handle("/api/audit/checkpoints", request, move |request| {
+                checkpoints(app, request)
+            })
+        });
+    log.or(verified).unify().or(checkpoints).unify().boxed()
 }
 
 async fn read(app: App, request: Request) -> Handled {
@@ -82,8 +94,31 @@ fn after(page: Page, records: &[AuditRecord]) -> Option<Page> {
     })
 }
 
-async fn verify(app: App, request: Request) -> Handled {
-    get_only(&request)?;
-    let checked = app.manager.verify_audit(&request.head.call).await?;
+async fn verify(app: App, mut request: Request) -> Handled {
+    let head = request.head.clone();
+    let checked = match head.method {
+        Method::GET => app.manager.verify_audit(&head.call).await?,
+        Method::POST => {
+            // Who asks comes before what is asked.
+            app.manager.caller_of(&head.call).await?;
+            let bytes = request.read_plain(MAX_FILE_BYTES).await?;
+            let text = str::from_utf8(&bytes).map_err(|_| {
+                PredictError::Malformed(
+                    "the body is no text: send the content of a file of checkpoints, in UTF-8"
+                        .to_owned(),
+                )
+            })?;
+            app.manager.verify_audit_against(&head.call, text).await?
+        }
+        _ => return Err(Failure::method(&head, "GET, HEAD, POST")),
+    };
     Ok(reply::ok(&api::AuditVerdict::from(&checked)))
+}
+
+async fn checkpoints(app: App, request: Request) -> Handled {
+    get_only(&request)?;
+    let head = request.head;
+    let CheckpointsAsked { after, limit } = CheckpointsAsked::of(&head)?;
+    let page = app.manager.checkpoints(&head.call, after, limit).await?;
+    Ok(reply::ok(&api::Checkpoints::of(&page, limit)))
 }

@@ -15,10 +15,13 @@ mod limits;
 mod models;
 mod oip;
 pub(crate) mod prediction;
+mod recordings;
 mod repository;
+mod sessions;
 mod tenants;
 mod upload;
 mod usage;
+mod users;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -31,6 +34,8 @@ use warp::{Filter, Rejection};
 // What gRPC asks in its own words.
 pub(crate) use self::oip::described;
 pub(crate) use self::repository::{MAX_LOAD_BYTES, load_model};
+// What a session does not count for.
+pub(crate) use self::sessions::{LOGIN, SETUP};
 use crate::extract::{Head, Request, Segment, request};
 use crate::front::{Routes, Template};
 use crate::reply::{self, Failure, Response};
@@ -70,6 +75,14 @@ pub fn routes(app: App, config: &HttpConfig) -> Routes {
         .or(usage::routes(&app, usd_per_credit))
         .unify()
         .boxed()
+        .or(recordings::routes(&app, max_json_bytes))
+        .unify()
+        .boxed()
+        .or(sessions::routes(&app, max_json_bytes))
+        .unify()
+        .or(users::routes(&app, max_json_bytes))
+        .unify()
+        .boxed()
         .or(health::routes(&app))
         .unify()
         .or(docs::routes(&app))
@@ -97,9 +110,13 @@ where
         "`{template}` is not in the OpenAPI document"
     );
     let head: Arc<Head> = Arc::clone(&request.head);
-    let mut response = match handler(request).await {
-        Ok(response) => response,
-        Err(failure) => reply::failure(&head, &failure),
+    let mut response = if let Some(failure) = &head.refused {
+        reply::failure(&head, failure)
+    } else {
+        match handler(request).await {
+            Ok(response) => response,
+            Err(failure) => reply::failure(&head, &failure),
+        }
     };
     response.extensions_mut().insert(Template(template));
     response

@@ -42,7 +42,7 @@ enum Protocol {
     GenerateStream,
 }
 
-/// Whether a route, by its template, predicts.
+/// Whether a route, by its template, predicts: what it refuses is recorded by the corridor.
 pub(crate) fn is_one(template: &str) -> bool {
     let verbs = [
         ":predict",
@@ -50,6 +50,7 @@ pub(crate) fn is_one(template: &str) -> bool {
         "/infer_stream",
         "/generate",
         "/generate_stream",
+        "/replay",
     ];
     template.starts_with("/api/predict/") || verbs.iter().any(|verb| template.ends_with(verb))
 }

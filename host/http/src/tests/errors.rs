@@ -78,6 +78,14 @@ async fn a_method_that_a_path_lacks_is_405_and_says_which_it_has() {
         ("/api/keys", "DELETE", "GET, HEAD, POST"),
         ("/api/keys/key_0123456789abcdef", "GET", "DELETE"),
         ("/api/keys/key_0123456789abcdef/rotate", "OPTIONS", "POST"),
+        ("/api/users", "PUT", "GET, HEAD, POST"),
+        ("/api/users/usr_0", "POST", "GET, HEAD, PATCH, DELETE"),
+        ("/api/users/usr_0/password", "GET", "PUT"),
+        ("/api/users/usr_0/sessions", "GET", "DELETE"),
+        ("/api/login", "GET", "POST"),
+        ("/api/logout", "HEAD", "POST"),
+        ("/api/session", "DELETE", "GET, HEAD"),
+        ("/api/setup", "PUT", "POST"),
         ("/api/tenants", "PUT", "GET, HEAD, POST"),
         ("/api/tenants/acme", "POST", "GET, HEAD, DELETE"),
         ("/api/tenants/acme/limits", "POST", "GET, HEAD, PUT"),
@@ -89,7 +97,12 @@ async fn a_method_that_a_path_lacks_is_405_and_says_which_it_has() {
         ),
         ("/api/limits", "PUT", "GET, HEAD"),
         ("/api/audit", "DELETE", "GET, HEAD"),
-        ("/api/audit/verify", "POST", "GET, HEAD"),
+        ("/api/audit/verify", "PUT", "GET, HEAD, POST"),
+        ("/api/audit/checkpoints", "POST", "GET, HEAD"),
+        ("/api/recording", "POST", "GET, HEAD, PUT"),
+        ("/api/recording/retention", "PUT", "GET, HEAD"),
+        ("/api/predictions/one/replay", "GET", "POST"),
+        ("/api/subjects/ada", "PUT", "GET, HEAD, DELETE"),
         ("/api/usage", "POST", "GET, HEAD"),
     ] {
         let reply = host.call(method, path, &key, &[], b"").await;
@@ -123,6 +136,12 @@ async fn a_body_over_its_limit_is_413_on_every_route_that_reads_one() {
         ("PUT", "/api/models/people/traffic"),
         ("POST", "/api/keys"),
         ("POST", "/api/tenants"),
+        ("PUT", "/api/recording"),
+        ("POST", "/api/login"),
+        ("POST", "/api/setup"),
+        ("POST", "/api/users"),
+        ("PATCH", "/api/users/usr_0"),
+        ("PUT", "/api/users/usr_0/password"),
     ] {
         let reply = host.call(method, path, &key, &[], &long).await;
         assert_eq!(

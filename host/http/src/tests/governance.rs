@@ -1,4 +1,4 @@
-//! The audit log, usage, limits and credits, as their readers see them.
+//! The audit log, usage, limits, credits and recordings, as their readers see them.
 
 use foretell_predict::{Governance, Limits};
 use serde_json::{Value, json};
@@ -6,9 +6,13 @@ use serde_json::{Value, json};
 use super::host::{Host, OPERATOR, Reply};
 use crate::HttpConfig;
 
+mod checkpoints;
 mod files;
 mod limits;
 mod log;
+mod once;
+mod recordings;
+mod subjects;
 mod usage;
 
 /// Every scope of a tenant's key.

@@ -9,8 +9,8 @@ use foretell_predict::health::{Database, Health};
 use foretell_predict::key::Pepper;
 use foretell_predict::manage::ManagerParts;
 use foretell_predict::{
-    AnswerCache, Books, CacheLimits, Clock, Evidence, Governance, Identity, Limits, Manager,
-    Predictor, Recorder, Records, Registry, Sessions,
+    AnswerCache, Books, CacheLimits, CheckpointRules, Checkpointer, Clock, Evidence, Governance,
+    Identity, Limits, Manager, Predictor, Recorder, Records, Registry, Sessions,
 };
 use foretell_types::compile::{
     CompileError, Compiler, Prepared, Refusal, RefusalCode, Step, Upload,
@@ -54,6 +54,8 @@ pub(super) struct Host {
     pub(super) grpc_address: SocketAddr,
     pub(super) calls: Service,
     pub(super) gate: Arc<Gate>,
+    pub(super) manager: Arc<Manager>,
+    checkpointer: Arc<Checkpointer>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<std::io::Result<Summary>>,
     _uploads: TempDir,
@@ -105,13 +107,20 @@ impl Host {
             stores.retention.clone(),
             &Pepper::new(&[7; 32]),
         ));
-        let evidence = Arc::new(Evidence::new(
+        let checkpointer = Arc::new(Checkpointer::new(
+            stores.checkpoints.clone(),
+            &[7; 32],
+            CheckpointRules::default(),
+            clock.clone(),
+        ));
+        let evidence = Evidence::new(
             stores.ledger.clone(),
             stores.audit.clone(),
             recorder,
             Records::default(),
             clock.clone(),
-        ));
+        );
+        let evidence = Arc::new(evidence.with_checkpoints(checkpointer.clone()));
         let books = Arc::new(Books::new(
             stores.ledger.clone(),
             stores.limits.clone(),
@@ -127,7 +136,7 @@ impl Host {
             tenants: stores.tenants,
             keys: stores.keys,
             users: stores.users,
-            sessions,
+            sessions: sessions.clone(),
             models: stores.models,
             audit: stores.audit,
             ledger: stores.ledger,
@@ -147,6 +156,7 @@ impl Host {
                 identity, registry, runner, cache, books, &limits,
             )),
             manager: Arc::new(manager),
+            sessions,
             health: Arc::new(Health::new(vec![Box::new(Database(stores.probe))])),
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -159,6 +169,7 @@ impl Host {
             http: listener,
             grpc: Some(grpc),
         };
+        let manager = app.manager.clone();
         let server = tokio::spawn(serve(listeners, app, config, async move {
             let _stopped = stopped.await;
         }));
@@ -167,6 +178,8 @@ impl Host {
             grpc_address,
             calls,
             gate,
+            manager,
+            checkpointer,
             stop: Some(stop),
             server,
             _uploads: uploads,
@@ -264,6 +277,12 @@ impl Host {
         // The server may answer and close before it has everything.
         let _sent = stream.write_all(wire).await;
         read_to_close(&mut stream).await
+    }
+
+    /// Makes a checkpoint of the audit log, as a stop does.
+    pub(super) async fn checkpoint(&self) {
+        let checkpointer = Arc::clone(&self.checkpointer);
+        checkpointer.keep(std::future::ready(())).await;
     }
 
     /// Asks the server to stop.

@@ -21,3 +21,4 @@ mod roles;
 mod statistics;
 mod traffic;
 mod uploads;
+mod users;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::host::Host;
-use crate::openapi::OPERATIONS;
+use crate::openapi::{DOCUMENT, OPERATIONS};
 
 /// The methods of each path.
 fn paths() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
@@ -97,6 +97,38 @@ async fn what_an_operation_answers_is_documented() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn headers_that_a_call_may_bring_are_documented_where_they_mean_something() {
+    const NEW: &[&str] = &["Cache-Control", "X-Subject", "Idempotency-Key"];
+    const ONCE: &[&str] = &["Idempotency-Key"];
+    for (method, path, expected) in [
+        ("post", "/api/predict/{model}", NEW),
+        ("post", "/v1/models/{model}:predict", NEW),
+        ("post", "/v2/models/{model}/versions/{version}/infer", NEW),
+        ("post", "/api/predictions/{request_id}/replay", ONCE),
+        ("post", "/api/keys", ONCE),
+        ("post", "/api/keys/{id}/rotate", ONCE),
+        ("post", "/api/tenants", ONCE),
+        ("post", "/api/tenants/{tenant}/credits", ONCE),
+        ("put", "/api/recording", &[]),
+        ("get", "/api/keys", &[]),
+    ] {
+        let operation = &DOCUMENT["paths"][path][method];
+        let parameters = operation["parameters"].as_array().unwrap().iter();
+        let headers: Vec<_> = parameters
+            .filter(|parameter| parameter["in"] == "header")
+            .map(|parameter| parameter["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(headers, expected, "{path}");
+        let responses = &operation["responses"];
+        let is_once = !expected.is_empty();
+        assert_eq!(responses.get("409").is_some(), is_once, "{path}");
+        let told = &responses["200"]["headers"]["Idempotency-Replayed"];
+        let predicts = path.contains("/pred") || path.contains("/models/");
+        assert_eq!(told.is_object(), predicts, "{path}");
     }
 }
 

@@ -18,18 +18,25 @@ mod members;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ROLES.md");
 
 /// How many operations there were when this was written.
-const FEWEST: usize = 66;
+const FEWEST: usize = 85;
 
 /// An id that is a key's by its form.
 const ABSENT_KEY: &str = "key_0000000000000000";
+/// The same of a user.
+const ABSENT_USER: &str = "usr_0000000000000000";
+/// A request and a person, where one of the tenants has them.
+const REQUEST: &str = "hidden-request";
+const PERSON: &str = "ada";
 
 /// One method of one path, as the document describes it.
 struct Operation {
     method: &'static str,
     path: &'static str,
-    /// Any of these will do; none = it is public.
+    /// Any of these will do; none = it is public, or of a session.
     needs: Option<Scopes>,
-    /// Whether an operator that names no tenant is shown those of all.
+    /// Whether it is for whoever is in by a session, and for no key.
+    is_of_session: bool,
+    /// Whether an operator that names no tenant is shown those of all, or has some of its own.
     is_of_all: bool,
     /// Whether what it names is another thing afterwards, or gone.
     changes: bool,
@@ -48,7 +55,8 @@ fn operations() -> Vec<Operation> {
                 method: known.method,
                 path: known.path,
                 needs: needed(description),
-                is_of_all: description.ends_with("is shown all tenants."),
+                is_of_session: description.starts_with("In a session"),
+                is_of_all: description.contains("An operator without a tenant's prefix"),
                 changes: known.method != "GET" && !predicts,
                 described,
             }
@@ -58,9 +66,9 @@ fn operations() -> Vec<Operation> {
     operations
 }
 
-/// Reads "Scope `infer` or `models`." and "Without a key."
+/// Reads "Scope `infer` or `models`.", "Without a key." and "In a session."
 fn needed(description: &str) -> Option<Scopes> {
-    if description.starts_with("Without a key") {
+    if description.starts_with("Without a key") || description.starts_with("In a session") {
         return None;
     }
     let names = description.split('`').skip(1).step_by(2);
@@ -93,6 +101,10 @@ impl Operation {
             ("POST", "/api/tenants") => r#"{"name":"acme"}"#,
             ("POST", "/api/tenants/{tenant}/credits") => r#"{"credits":1}"#,
             ("PUT", "/api/tenants/{tenant}/limits" | "/api/keys/{id}/limits") => "{}",
+            ("PUT", "/api/recording") => r#"{"enabled":true,"days":30}"#,
+            ("POST", "/api/users") => r#"{"name":"zoe","password":"","roles":[]}"#,
+            ("PATCH", "/api/users/{user}") => r#"{"disabled":true}"#,
+            ("PUT", "/api/users/{user}/password") => r#"{"new":"correct horse battery"}"#,
             ("PUT", "/api/models/{model}/traffic") => r#"{"active":"1"}"#,
             ("PUT", "/api/models/{model}/versions/{version}") => "not wasm",
             _ => "",
@@ -106,6 +118,7 @@ struct Names<'a> {
     model: &'a str,
     version: &'a str,
     key: &'a str,
+    user: &'a str,
 }
 
 impl Names<'_> {
@@ -126,6 +139,9 @@ impl Names<'_> {
             "model" => self.model,
             "version" => self.version,
             "id" => self.key,
+            "user" => self.user,
+            "request_id" => REQUEST,
+            "subject" => PERSON,
             other => panic!("`{other}` is new: say which names it has"),
         }
     }
@@ -180,7 +196,13 @@ async fn key_with(host: &Host, tenant: &str, scopes: Scopes) -> String {
 async fn state(host: &Host, tenants: &[&str]) -> String {
     let mut state = vec![host.get("/api/tenants", OPERATOR).await.text];
     for tenant in tenants {
-        for path in ["/api/keys", "/api/models", "/api/limits"] {
+        for path in [
+            "/api/keys",
+            "/api/users",
+            "/api/models",
+            "/api/limits",
+            "/api/recording/retention",
+        ] {
             let path = format!("/tenants/{tenant}{path}");
             state.push(host.get(&path, OPERATOR).await.text);
         }
@@ -201,7 +223,7 @@ fn page() -> String {
         "# Roles\n\n\
          Whoever calls shows a key. A key has scopes, which say what it may do, and a role is a name for the scopes of one kind of work:\n\
          a key is made with scopes or with a role. What counts from then on is its scopes, and of those that an operation asks for, any\n\
-         one will do.\n\n\
+         one will do. A user who is in has the scopes of all its roles.\n\n\
          | role | what it is for | scopes |\n|---|---|---|\n",
     );
     for role in Role::ALL {
@@ -228,14 +250,16 @@ fn page() -> String {
     page.push_str(
         "\nA key belongs to one tenant and acts for no other. Another tenant's things look like things that do not exist: they are answered\n\
          404 with the same words. An operator's key belongs to no tenant. It acts for any of them by the prefix `/tenants/{t}` before the\n\
-         path. Where the prefix is missing it is shown what all tenants used and did (`/api/usage`, `/api/audit`), and is answered 400\n\
-         `tenant_required` on every other route of tenants. A tenant's key may use the prefix of its own tenant.\n\n\
+         path. Where the prefix is missing it is shown what all tenants used and did (`/api/usage`, `/api/audit`), manages the operators\n\
+         (`/api/users`), and is answered 400 `tenant_required` on every other route of tenants. A tenant's key may use the prefix of its\n\
+         own tenant.\n\n\
          Who shows no key is answered 401 `unauthenticated`; whose key lacks the scope, 403 `forbidden`. Whoever makes keys gives them at\n\
          most the scopes that it has itself, and a tenant's key never has `operator`.\n\n\
          Written by the test that holds the server against it: `cargo test -p foretell-http roles` says where the new one is, if they\n\
          differ.\n\n\
          ## Who may what\n\n\
-         What is marked as public is for everybody, without a key too.\n\n",
+         What is marked as public is for everybody, without a key too. What is marked with session is for every user who is in, and\n\
+         a key there is nobody's: 401.\n\n",
     );
     let roles = listed(Role::ALL.into_iter().map(Role::as_str)).join(" | ");
     let _ = write!(
@@ -249,6 +273,7 @@ fn page() -> String {
             false => "no",
         });
         let mark = match operation.needs {
+            None if operation.is_of_session => " (session)",
             None => " (public)",
             Some(_) => "",
         };

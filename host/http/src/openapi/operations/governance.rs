@@ -1,4 +1,4 @@
-//! What was done, what was used, what may be used and what it costs.
+//! What was done and how that is shown to be true, what was used, what may be used and what it costs.
 
 use foretell_types::ErrorKind;
 
@@ -14,6 +14,7 @@ const NOT_FOUND: &[ErrorKind] = &[ErrorKind::NotFound];
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 const JSON_LINES: &str = "application/x-ndjson";
+const TEXT: &str = "text/plain";
 
 const FORMAT: (&str, &str) = (
     "format",
@@ -38,6 +39,16 @@ const AUDIT_QUERY: &[(&str, &str)] = &[
     ),
     FORMAT,
 ];
+const CHECKPOINTS_QUERY: &[(&str, &str)] = &[
+    (
+        "after",
+        "those over more rows than this: the `next` of the page before",
+    ),
+    (
+        "limit",
+        "checkpoints of the page, 1 to 1,000; 100 by default",
+    ),
+];
 const USAGE_QUERY: &[(&str, &str)] = &[
     ("since", "from this day of UTC on, such as `2026-11-24`"),
     ("until", "before this day"),
@@ -52,7 +63,7 @@ const USAGE_QUERY: &[(&str, &str)] = &[
     FORMAT,
 ];
 
-pub(super) fn all() -> [Operation; 9] {
+pub(super) fn all() -> [Operation; 11] {
     const OF_TENANT: &str = "/api/tenants/{tenant}/limits";
     const OF_KEY: &str = "/api/keys/{id}/limits";
     [
@@ -72,6 +83,26 @@ pub(super) fn all() -> [Operation; 9] {
         )
         .needs(AUDIT)
         .gives("AuditVerdict"),
+        Operation::of(
+            "POST",
+            "/api/audit/verify",
+            "audit",
+            "The same, and whether it still has the rows of checkpoints that were kept elsewhere",
+        )
+        .needs(OPERATOR)
+        .takes(&[(TEXT, "CheckpointFile")])
+        .gives("AuditVerdict")
+        .fails(NOT_FOUND),
+        Operation::of(
+            "GET",
+            "/api/audit/checkpoints",
+            "audit",
+            "Signed checkpoints of the log, and the key to check them with",
+        )
+        .needs(OPERATOR)
+        .query(CHECKPOINTS_QUERY)
+        .gives("Checkpoints")
+        .fails(NOT_FOUND),
         Operation::of(
             "GET",
             "/api/usage",
@@ -121,6 +152,7 @@ pub(super) fn all() -> [Operation; 9] {
         .needs(OPERATOR)
         .takes(&[(JSON, "Grant")])
         .gives("Account")
+        .once()
         .fails(&[ErrorKind::NotFound, ErrorKind::Conflict]),
         Operation::of("GET", OF_KEY, "keys", "What a key may use")
             .needs(KEYS)

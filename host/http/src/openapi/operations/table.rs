@@ -2,7 +2,7 @@
 
 use foretell_types::ErrorKind;
 
-use super::{Access, Content, Operation, governance};
+use super::{Access, Content, Operation, governance, recordings, users};
 
 const READ: Access = Access::Scopes(&["infer", "models"]);
 const INFER: Access = Access::Scopes(&["infer"]);
@@ -21,7 +21,7 @@ const LOADS: &[ErrorKind] = &[
     ErrorKind::QuotaExhausted,
     ErrorKind::Overloaded,
 ];
-const PREDICTS: &[ErrorKind] = &[
+pub(super) const PREDICTS: &[ErrorKind] = &[
     ErrorKind::MissingFeature,
     ErrorKind::UnknownFeature,
     ErrorKind::UnknownCategory,
@@ -68,6 +68,8 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(models());
     all.extend(keys_and_tenants());
     all.extend(governance::all());
+    all.extend(recordings::all());
+    all.extend(users::all());
     all.extend(health_and_docs());
     all
 }
@@ -387,7 +389,8 @@ fn keys_and_tenants() -> [Operation; 8] {
         )
         .needs(KEYS)
         .takes(&[(JSON, "NewKey")])
-        .answers(201, "it is made", Content::Json("IssuedKey")),
+        .answers(201, "it is made", Content::Json("IssuedKey"))
+        .once(),
         Operation::of("DELETE", "/api/keys/{id}", "keys", "Revokes a key at once")
             .needs(KEYS)
             .gives("Key")
@@ -400,6 +403,7 @@ fn keys_and_tenants() -> [Operation; 8] {
         .needs(KEYS)
         .takes(&[(JSON, "Rotation")])
         .answers(201, "it is made", Content::Json("IssuedKey"))
+        .once()
         .fails(CHANGES),
         get("/api/tenants", "tenants", "The tenants")
             .needs(OPERATOR)
@@ -408,6 +412,7 @@ fn keys_and_tenants() -> [Operation; 8] {
             .needs(OPERATOR)
             .takes(&[(JSON, "NewTenant")])
             .answers(201, "it is made", Content::Json("Tenant"))
+            .once()
             .fails(&[ErrorKind::Conflict]),
         get("/api/tenants/{tenant}", "tenants", "A tenant")
             .needs(OPERATOR)

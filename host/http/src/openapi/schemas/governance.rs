@@ -1,4 +1,4 @@
-//! Bodies of audit, usage, limits and credits.
+//! Bodies of audit, checkpoints, usage, limits and credits.
 
 use foretell_types::ErrorKind;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::super::reference;
 use super::{Named, closed, count, list, named, number, or_null, text, time, truth};
 
 pub(super) fn all() -> Named {
-    [audit(), usage(), limits()].concat()
+    [audit(), checkpoints(), usage(), limits()].concat()
 }
 
 /// Where the page after this one begins.
@@ -62,7 +62,14 @@ fn audit() -> Named {
         ("row", count("the first row that is not what was written")),
         (
             "fault",
-            text("what is wrong there, such as `missing`, `altered` or `cut_off`"),
+            text(
+                "what is wrong there: `missing`, `altered`, `cut_off`, or with a checkpoint: `checkpoint_differs`, \
+                 `checkpoint_cut_off`, `checkpoint_altered`",
+            ),
+        ),
+        (
+            "size?",
+            count("how many rows the checkpoint is over; for faults of checkpoints"),
         ),
     ]);
     named([
@@ -79,8 +86,40 @@ fn audit() -> Named {
             closed([
                 ("ok", truth("whether every row is what was written")),
                 ("rows?", count("how many are; for operators")),
+                (
+                    "checkpoints?",
+                    count("how many were compared and hold; for operators"),
+                ),
                 ("broken", or_null(broken)),
             ]),
+        ),
+    ])
+}
+
+fn checkpoints() -> Named {
+    let checkpoint = closed([
+        ("size", count("how many rows it is over")),
+        ("at", time("when it was made")),
+        ("note", text("the signed note, as C2SP has it")),
+    ]);
+    named([
+        (
+            "Checkpoints",
+            closed([
+                (
+                    "key",
+                    text("the public key, as tools for signed notes take it"),
+                ),
+                ("checkpoints", list(&checkpoint)),
+                (
+                    "next",
+                    or_null(count("`after` of the next page; null = there is none")),
+                ),
+            ]),
+        ),
+        (
+            "CheckpointFile",
+            text("the content of a file of checkpoints, at most 16 MiB"),
         ),
     ])
 }

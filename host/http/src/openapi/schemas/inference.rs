@@ -15,7 +15,7 @@ fn inference() -> Named {
     let shape = list(&json!({"type": "integer"}));
     let parameters = || open([]);
     let tensor = open([
-        ("name", text("the output's")),
+        ("name", text("the input's or output's")),
         ("datatype", one_of(&datatypes)),
         ("shape", shape.clone()),
         (
@@ -35,6 +35,7 @@ fn inference() -> Named {
         ("dims", shape.clone()),
     ]));
     named([
+        ("Tensor", tensor),
         (
             "InferRequest",
             open([
@@ -83,7 +84,7 @@ fn inference() -> Named {
                 ("model_name", text("the model")),
                 ("model_version", text("the version that answered")),
                 ("id", text("the request's, or a new one")),
-                ("outputs", list(&tensor)),
+                ("outputs", list(&reference("Tensor"))),
             ]),
         ),
         (

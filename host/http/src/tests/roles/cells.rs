@@ -4,7 +4,7 @@ use foretell_types::{Role, Scopes};
 use serde_json::Value;
 
 use super::super::host::{Host, OPERATOR, Reply};
-use super::{ABSENT_KEY, Names, Operation, Tried, key_with, operations, told};
+use super::{ABSENT_KEY, ABSENT_USER, Names, Operation, Tried, key_with, operations, told};
 
 const TENANT: &str = "acme";
 
@@ -13,6 +13,7 @@ const PRESENT: Names<'static> = Names {
     model: "people",
     version: "1",
     key: ABSENT_KEY,
+    user: ABSENT_USER,
 };
 /// For what would change: who may is let in, and finds nothing.
 const ABSENT: Names<'static> = Names {
@@ -20,6 +21,7 @@ const ABSENT: Names<'static> = Names {
     model: "nothing",
     version: "none",
     key: ABSENT_KEY,
+    user: ABSENT_USER,
 };
 
 /// What a request is to come to.
@@ -32,6 +34,7 @@ enum Due {
 }
 
 const FORBIDDEN: Due = Due::Refused(403, "forbidden");
+const NOBODY: Due = Due::Refused(401, "unauthenticated");
 
 impl Due {
     fn fits(self, reply: &Reply) -> bool {
@@ -86,6 +89,8 @@ async fn every_cell_of_the_table_is_true() {
         let unfit = unfit(operation);
         let unfit_key = key_with(&host, TENANT, unfit).await;
         let due = |scopes| match operation.lets_in(scopes) {
+            // What users may, `tests/users` tells.
+            _ if operation.is_of_session => NOBODY,
             true => Due::Granted,
             false => FORBIDDEN,
         };
@@ -110,8 +115,8 @@ async fn every_cell_of_the_table_is_true() {
             key: "",
             path: &path,
             due: match operation.needs {
-                None => Due::Granted,
-                Some(_) => Due::Refused(401, "unauthenticated"),
+                None if !operation.is_of_session => Due::Granted,
+                _ => NOBODY,
             },
         });
         callers.push(Caller {
@@ -119,6 +124,7 @@ async fn every_cell_of_the_table_is_true() {
             key: OPERATOR,
             path: &path,
             due: match operation.is_of_tenant() && !operation.is_of_all {
+                _ if operation.is_of_session => NOBODY,
                 true => Due::Refused(400, "tenant_required"),
                 false => Due::Granted,
             },

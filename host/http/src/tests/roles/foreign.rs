@@ -4,7 +4,9 @@ use foretell_types::{Role, Scope};
 use serde_json::json;
 
 use super::super::host::{Host, OPERATOR};
-use super::{ABSENT_KEY, Names, Operation, Tried, key_with, operations, state};
+use super::{
+    ABSENT_KEY, ABSENT_USER, Names, Operation, PERSON, REQUEST, Tried, key_with, operations, state,
+};
 
 const OWN: &str = "own";
 const THEIRS: &str = "hidden-tenant";
@@ -18,6 +20,8 @@ struct Neighbours {
     key: String,
     /// The id of a key of the other's.
     hidden_key: String,
+    /// The id of a user of the other's.
+    hidden_user: String,
 }
 
 /// A request for what the other one has.
@@ -45,20 +49,35 @@ impl Neighbours {
             let pushed = host.call("PUT", &path, OPERATOR, &[], plugin).await;
             assert_eq!(pushed.status, 201, "{}", pushed.text);
         }
+        let rule = format!("/tenants/{THEIRS}/api/recording");
+        let body = br#"{"enabled":true,"days":30}"#;
+        let set = host.call("PUT", &rule, OPERATOR, &[], body).await;
+        assert_eq!(set.status, 200, "{}", set.text);
+        let predict = format!("/tenants/{THEIRS}/api/predict/hidden-model");
+        let headers = [("x-request-id", REQUEST), ("x-subject", PERSON)];
+        let body = br#"{"age":49}"#;
+        let recorded = host.call("POST", &predict, OPERATOR, &headers, body).await;
+        assert_eq!(recorded.status, 200, "{}", recorded.text);
         let keys = format!("/tenants/{THEIRS}/api/keys");
         let keys = host.get(&keys, OPERATOR).await.json();
         let hidden_key = keys["keys"][0]["id"].as_str().unwrap().to_owned();
+        let users = format!("/tenants/{THEIRS}/api/users");
+        let user = json!({"name": "ada", "password": "correct horse battery", "roles": ["owner"]});
+        let made = host.post(&users, OPERATOR, &user.to_string()).await;
+        let hidden_user = made.json()["id"].as_str().unwrap().to_owned();
         let key = key_with(&host, OWN, Role::Owner.scopes()).await;
         Self {
             host,
             key,
             hidden_key,
+            hidden_user,
         }
     }
 
     /// A text that names what nobody has where it names what the other one has.
     fn absent(&self, text: &str) -> String {
         text.replace(&self.hidden_key, ABSENT_KEY)
+            .replace(&self.hidden_user, ABSENT_USER)
             .replace("hidden-", "absent-")
     }
 
@@ -86,12 +105,13 @@ fn asks_for_version(operation: &Operation) -> bool {
 }
 
 /// Every way to ask for what the other one has; what becomes one's own by that stands last.
-fn everything(hidden_key: &str) -> Vec<Asked> {
+fn everything(hidden_key: &str, hidden_user: &str) -> Vec<Asked> {
     let hidden = Names {
         tenant: THEIRS,
         model: "hidden-model",
         version: "hidden-version",
         key: hidden_key,
+        user: hidden_user,
     };
     let shared = Names {
         model: "shared",
@@ -110,12 +130,21 @@ fn everything(hidden_key: &str) -> Vec<Asked> {
             });
         };
         let due = match operation.needs {
+            None if operation.is_of_session => 401,
+            // Whoever is not in yet has said nothing.
+            None if operation.method == "POST" => 400,
             None => 200,
             Some(needed) if needed.contains(Scope::Operator) => 403,
             Some(_) => 404,
         };
-        // Names are each tenant's own: the other's is no obstacle.
-        let due_by_name = if is_upload { 201 } else { due };
+        // Names are each tenant's own, those of persons too: the other's is no obstacle.
+        let due_by_name = if is_upload {
+            201
+        } else if operation.path.contains("{subject}") {
+            200
+        } else {
+            due
+        };
         let by_name = hidden.fill(operation.path);
         ask(format!("/tenants/{THEIRS}{by_name}"), due);
         if operation.path.contains('{') {
@@ -162,7 +191,7 @@ async fn another_tenants_things_look_like_things_that_do_not_exist() {
         path,
         body,
         due,
-    } in everything(&neighbours.hidden_key)
+    } in everything(&neighbours.hidden_key, &neighbours.hidden_user)
     {
         let (status, hidden) = neighbours.answer(method, &path, &body).await;
         let (path_of_none, body_of_none) = (neighbours.absent(&path), neighbours.absent(&body));
@@ -179,7 +208,7 @@ async fn another_tenants_things_look_like_things_that_do_not_exist() {
             )
         }));
     }
-    // All with the prefix, 42 by what they name, 14 by a version alone, 2 by a version in the query, 4 by what a body names.
-    tried.end(super::FEWEST + 42 + 14 + 2 + 4);
+    // All with the prefix, 50 by what they name, 14 by a version alone, 2 by a version in the query, 4 by what a body names.
+    tried.end(super::FEWEST + 50 + 14 + 2 + 4);
     assert_eq!(state(&neighbours.host, &[THEIRS]).await, before);
 }

@@ -158,13 +158,16 @@ fn detail(text: &str) -> Value {
     object.map_or_else(|_| text.into(), Value::Object)
 }
 
-/// The body of `GET /api/audit/verify`.
+/// The body that `GET` and `POST /api/audit/verify` answer.
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditVerdict {
     ok: bool,
     /// How many rows are good, for operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
+    /// At how many sizes a checkpoint holds, for operators: whoever knows how often one is made knows how many rows there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoints: Option<u64>,
     broken: Option<Broken>,
 }
 
@@ -172,6 +175,9 @@ pub(crate) struct AuditVerdict {
 struct Broken {
     row: u64,
     fault: &'static str,
+    /// How many rows the checkpoint is over that does not hold; none = it is no fault of checkpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
 }
 
 impl From<&Checked> for AuditVerdict {
@@ -180,9 +186,11 @@ impl From<&Checked> for AuditVerdict {
         Self {
             ok: verdict.broken.is_none(),
             rows: checked.is_operators.then_some(verdict.good),
+            checkpoints: checked.is_operators.then_some(verdict.checkpoints),
             broken: verdict.broken.as_ref().map(|broken| Broken {
                 row: broken.seq,
                 fault: broken.fault.as_str(),
+                size: broken.fault.checkpoint(),
             }),
         }
     }

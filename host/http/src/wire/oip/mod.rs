@@ -19,5 +19,5 @@ pub(crate) use repository::{
     Files, failed_to_load, files_of, index, read_index, read_load, read_unload,
 };
 pub(crate) use request::{Asked, NO_SHARED_MEMORY, datatype, output_place, read, timeout};
-pub(crate) use response::write;
+pub(crate) use response::{Named, named, write};
 pub(crate) use statistics::statistics;

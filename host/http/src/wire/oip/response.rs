@@ -15,11 +15,12 @@ struct Response<'a> {
     model_name: &'a str,
     model_version: &'a str,
     id: &'a str,
-    outputs: Vec<Output<'a>>,
+    outputs: Vec<Named<'a>>,
 }
 
+/// A tensor with its name.
 #[derive(Serialize)]
-struct Output<'a> {
+pub(crate) struct Named<'a> {
     name: &'a str,
     datatype: &'static str,
     shape: &'a [u32],
@@ -72,7 +73,7 @@ pub(crate) fn write(
                 tail.push(tensor.elements());
                 binary(&declared.name, tensor)
             } else {
-                output(&declared.name, tensor)
+                named(&declared.name, tensor)
             })
         })
         .collect();
@@ -96,10 +97,11 @@ pub(crate) fn write(
     Ok(written)
 }
 
-fn output<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
+/// A tensor whose elements stand in the JSON.
+pub(crate) fn named<'a>(name: &'a str, tensor: &'a Tensor) -> Named<'a> {
     let elements = tensor.elements();
     let base64 = !is_text(elements);
-    Output {
+    Named {
         name,
         datatype: tensor.datatype().as_str(),
         shape: tensor.shape(),
@@ -116,8 +118,8 @@ fn output<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
 }
 
 /// An output whose raw bytes stand behind the JSON.
-fn binary<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
-    Output {
+fn binary<'a>(name: &'a str, tensor: &'a Tensor) -> Named<'a> {
+    Named {
         name,
         datatype: tensor.datatype().as_str(),
         shape: tensor.shape(),
@@ -131,5 +133,5 @@ fn binary<'a>(name: &'a str, tensor: &'a Tensor) -> Output<'a> {
 
 #[cfg(test)]
 pub(super) fn written(name: &str, tensor: &Tensor) -> String {
-    serde_json::to_string(&output(name, tensor)).unwrap_or_default()
+    serde_json::to_string(&named(name, tensor)).unwrap_or_default()
 }
