@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use foretell_types::TenantId;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde_json::Value;
 
@@ -103,6 +104,21 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Answer, Failure> {
         self.call(self.request(method, path), body).await
+    }
+
+    /// Sends a text to a route of the host itself, however long the server takes.
+    ///
+    /// # Errors
+    /// As [`Client::host`].
+    pub async fn host_text(
+        &self,
+        method: Method,
+        path: &str,
+        text: String,
+    ) -> Result<Answer, Failure> {
+        let request = self.request(method, path);
+        let request = request.header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        self.send(request.body(text)).await
     }
 
     /// Calls a route of a tenant: the one that the key belongs to, or the one that an operator names.

@@ -1,4 +1,8 @@
-//! `audit list|verify|export`: what was done, by whom, and whether the log still says so.
+//! `audit list|verify|export|checkpoints`: what was done, by whom, and whether the log still says so.
+
+mod checkpoints;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -6,11 +10,12 @@ use serde_json::Value;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::export::Export;
+use super::export::{Export, Target};
 use super::listing::{Listing, Query};
 use super::output::{self, Format, Rows, cell};
 
 const ROUTE: &str = "/api/audit";
+const VERIFY: &str = "/api/audit/verify";
 
 /// Lists, checks or exports the audit log: a tenant's own rows, or, for an operator without --tenant, everybody's.
 #[derive(Debug, Args)]
@@ -33,7 +38,12 @@ enum Command {
         oldest_first: bool,
     },
     /// Checks that every row of the log is what was written, and that none is missing.
-    Verify,
+    Verify {
+        /// Compare it also with the checkpoints of this file, which was kept where nobody who can change the log can write;
+        /// operators only.
+        #[arg(long, value_name = "FILE")]
+        checkpoints: Option<PathBuf>,
+    },
     /// Writes the rows to a file or to stdout.
     Export {
         #[command(flatten)]
@@ -41,6 +51,9 @@ enum Command {
         #[command(flatten)]
         export: Export,
     },
+    /// Writes all checkpoints, which are signed, as a file of them has them; operators only. --output json also has the
+    /// times.
+    Checkpoints(Target),
 }
 
 /// Which rows are wanted; all conditions must hold.
@@ -94,8 +107,9 @@ impl Audit {
                 let query = filter.query().with("order", Some(order));
                 list(context, &query, limit as usize)
             }
-            Command::Verify => verify(context),
+            Command::Verify { checkpoints } => verify(context, checkpoints),
             Command::Export { filter, export } => export.execute(context, ROUTE, filter.query()),
+            Command::Checkpoints(target) => checkpoints::write(context, &target),
         }
     }
 }
@@ -140,9 +154,12 @@ fn shown(record: &Value, field: &str) -> String {
     }
 }
 
-fn verify(context: &Context) -> Result<(), Failure> {
+fn verify(context: &Context, checkpoints: Option<PathBuf>) -> Result<(), Failure> {
     let client = context.client()?;
-    let answer = context.block_on(client.tenant(Method::GET, "/api/audit/verify", None))?;
+    let answer = match checkpoints {
+        None => context.block_on(client.tenant(Method::GET, VERIFY, None))?,
+        Some(file) => checkpoints::compare(context, &client, &file)?,
+    };
     let verdict = verdict(&answer.json);
     match (context.format(), verdict) {
         (Format::Json, verdict) => {
@@ -159,18 +176,32 @@ fn verify(context: &Context) -> Result<(), Failure> {
 /// `Data` if the log is not what was written.
 fn verdict(body: &Value) -> Result<String, Failure> {
     if body["ok"] == true {
-        let rows = match cell(body, "rows") {
+        let count = |before: &str, what: &str| match cell(body, what) {
             none if none == "-" => String::new(),
-            rows => format!(": {rows} rows"),
+            count => format!("{before}{count} {what}"),
         };
-        return Ok(format!("the audit log is what was written{rows}"));
+        let counts = [count(": ", "rows"), count(", ", "checkpoints")].concat();
+        return Ok(format!("the audit log is what was written{counts}"));
     }
     let broken = &body["broken"];
-    let row = cell(broken, "row");
+    let [row, size] = ["row", "size"].map(|field| cell(broken, field));
     let what = match cell(broken, "fault").as_str() {
         "missing" => format!("row {row} is missing, and there are later ones"),
         "altered" => format!("row {row} is not what was written"),
         "cut_off" => format!("it ends before row {row}, which was there once"),
+        "checkpoint_differs" => {
+            format!(
+                "a row from {row} to {size} is not what the checkpoint over {size} rows was signed for"
+            )
+        }
+        "checkpoint_cut_off" => format!(
+            "it ends before row {row}, and a checkpoint was signed over {size} rows: it was cut, or comes from a backup of before"
+        ),
+        "checkpoint_altered" => {
+            format!(
+                "from row {row} on, the stored checkpoint over {size} rows is not what this server signed"
+            )
+        }
         "-" => "the server does not say where".to_owned(),
         other => format!("row {row}: {other}"),
     };
@@ -194,6 +225,10 @@ mod tests {
         for (body, words) in [
             (json!({"ok": true, "rows": 7, "broken": null}), ": 7 rows"),
             (json!({"ok": true, "broken": null}), "what was written"),
+            (
+                json!({"ok": true, "rows": 7, "checkpoints": 2, "broken": null}),
+                ": 7 rows, 2 checkpoints",
+            ),
         ] {
             let verdict = verdict(&body).unwrap();
             assert!(verdict.ends_with(words), "{verdict}");
@@ -202,9 +237,15 @@ mod tests {
             ("missing", "row 17 is missing"),
             ("altered", "row 17 is not what was written"),
             ("cut_off", "ends before row 17"),
+            ("checkpoint_differs", "from 17 to 25"),
+            ("checkpoint_cut_off", "signed over 25 rows"),
+            (
+                "checkpoint_altered",
+                "over 25 rows is not what this server signed",
+            ),
             ("burnt", "row 17: burnt"),
         ] {
-            let body = json!({"ok": false, "broken": {"row": 17, "fault": fault}});
+            let body = json!({"ok": false, "broken": {"row": 17, "fault": fault, "size": 25}});
             let failure = verdict(&body).unwrap_err();
             assert_eq!(failure.exit, Exit::Data);
             assert!(failure.message.contains(words), "{failure}");

@@ -1,11 +1,11 @@
-//! `audit export` and `usage export`: an answer of any length, to stdout or to a file that is whole or not there.
+//! What is exported, of any length: to stdout, or to a file that is whole or not there.
 
 use std::fs;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use reqwest::Response;
 use tempfile::NamedTempFile;
 
 use super::Context;
@@ -23,9 +23,8 @@ pub(super) struct Export {
     /// The form of rows.
     #[arg(long, value_name = "FORM", default_value = "csv")]
     format: Form,
-    /// The file to write; it is replaced when all rows are there, and only its owner may read it [default: stdout].
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,15 +44,6 @@ impl Form {
     }
 }
 
-/// Why rows did not arrive.
-#[derive(Debug)]
-enum Stop {
-    /// They stopped coming.
-    Connection(reqwest::Error),
-    /// Nobody takes them.
-    Sink(io::Error),
-}
-
 impl Export {
     pub(super) fn execute(
         &self,
@@ -62,19 +52,149 @@ impl Export {
         query: Query,
     ) -> Result<(), Failure> {
         let path = query.with("format", Some(self.format.as_str())).of(route);
-        // Before the server is asked: it would work for nothing.
-        let file = self.file.as_deref().map(place).transpose()?;
+        let mut sink = self.target.open()?;
         context.block_on(async {
-            let response = context.client()?.open(&path).await?;
-            match &file {
-                None => to_stdout(response).await,
-                Some(file) => {
-                    let bytes = to_file(response, file).await?;
-                    output::note(format_args!("{bytes} bytes in {}", file.display()));
-                    Ok(())
+            let mut response = context.client()?.open(&path).await?;
+            while let Some(part) = response
+                .chunk()
+                .await
+                .map_err(|error| sink.cut_off(&error))?
+            {
+                if sink.take(&part)?.is_break() {
+                    return Ok(());
                 }
             }
+            sink.finish()
         })
+    }
+}
+
+/// Where an export goes.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Target {
+    /// The file to write; it is replaced when all is there, and only its owner may read it [default: stdout].
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl Target {
+    /// Begins to write. This comes before the server is asked, which would work for nothing.
+    ///
+    /// # Errors
+    /// `CannotCreate` for a file that cannot be replaced.
+    pub(super) fn open(&self) -> Result<Sink, Failure> {
+        Ok(Sink {
+            file: self.file.as_deref().map(Beside::new).transpose()?,
+        })
+    }
+
+    /// Whether there is no file.
+    pub(super) const fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+}
+
+/// Takes an export, part by part. Writing blocks, and nothing else waits on its thread. A file is as it was until all is
+/// there.
+#[derive(Debug)]
+pub(super) struct Sink {
+    /// None = stdout.
+    file: Option<Beside>,
+}
+
+/// A file beside the one that it replaces.
+#[derive(Debug)]
+struct Beside {
+    place: PathBuf,
+    written: NamedTempFile,
+    bytes: u64,
+    progress: Progress,
+}
+
+impl Sink {
+    /// Takes a part. `Break` = whoever reads has read enough: `foretell audit export | head`.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(super) fn take(&mut self, part: &[u8]) -> Result<ControlFlow<()>, Failure> {
+        match &mut self.file {
+            Some(file) => file.take(part).map(ControlFlow::Continue),
+            None => to_stdout(io::stdout().write_all(part)),
+        }
+    }
+
+    /// All is there: puts a file in its place.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        match self.file {
+            Some(file) => file.put(),
+            None => to_stdout(io::stdout().flush()).map(drop),
+        }
+    }
+
+    /// What is said when parts stop coming.
+    fn cut_off(&self, error: &reqwest::Error) -> Failure {
+        let so = match &self.file {
+            Some(file) => format!("{} is as it was", file.place.display()),
+            None => "what was printed is not all".to_owned(),
+        };
+        Failure::new(
+            Exit::Unavailable,
+            format_args!(
+                "the export was cut off ({}), so {so}; try again, or look at the server's log",
+                innermost(error)
+            ),
+        )
+    }
+}
+
+fn to_stdout(written: io::Result<()>) -> Result<ControlFlow<()>, Failure> {
+    match written {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::new(Exit::Io, format_args!("stdout: {error}"))),
+    }
+}
+
+impl Beside {
+    fn new(file: &Path) -> Result<Self, Failure> {
+        let place = place(file)?;
+        let folder = match place.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let shown = place.display();
+        let written = NamedTempFile::with_prefix_in(".foretell-export-", folder)
+            .map_err(|error| Failure::new(Exit::CannotCreate, format_args!("{shown}: {error}")))?;
+        let progress = Progress::step(format!("exporting to {shown}"));
+        Ok(Self {
+            place,
+            written,
+            bytes: 0,
+            progress,
+        })
+    }
+
+    fn take(&mut self, part: &[u8]) -> Result<(), Failure> {
+        self.bytes += part.len() as u64;
+        let written = self.written.write_all(part);
+        written.map_err(|error| Failure::io(self.place.display(), &error))
+    }
+
+    fn put(self) -> Result<(), Failure> {
+        let shown = self.place.display();
+        let failed = |error: &io::Error| Failure::io(&shown, error);
+        // What survives a loss of power under this name is whole, too.
+        let synced = self.written.as_file().sync_all();
+        synced.map_err(|error| failed(&error))?;
+        let put = self.written.persist(&self.place);
+        put.map_err(|error| failed(&error.error))?;
+        drop(self.progress);
+        output::note(format_args!("{} bytes in {shown}", self.bytes));
+        Ok(())
     }
 }
 
@@ -94,63 +214,6 @@ fn place(file: &Path) -> Result<PathBuf, Failure> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(file.to_owned()),
         Err(error) => Err(Failure::io(file.display(), &error)),
     }
-}
-
-async fn to_stdout(response: Response) -> Result<(), Failure> {
-    match copy(response, &mut io::stdout()).await {
-        Ok(_) => Ok(()),
-        // Whoever reads has read enough: `foretell audit export | head`.
-        Err(Stop::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(Stop::Sink(error)) => Err(Failure::new(Exit::Io, format_args!("stdout: {error}"))),
-        Err(Stop::Connection(error)) => Err(cut(&error, "what was printed is not all")),
-    }
-}
-
-/// Writes beside the file, and puts that in its place when all is there.
-async fn to_file(response: Response, file: &Path) -> Result<u64, Failure> {
-    let shown = file.display().to_string();
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut beside = NamedTempFile::with_prefix_in(".foretell-export-", folder)
-        .map_err(|error| Failure::new(Exit::CannotCreate, format_args!("{shown}: {error}")))?;
-    let progress = Progress::step(format!("exporting to {shown}"));
-    let bytes = copy(response, &mut beside)
-        .await
-        .map_err(|stop| match stop {
-            Stop::Sink(error) => Failure::io(&shown, &error),
-            Stop::Connection(error) => cut(&error, format_args!("{shown} is as it was")),
-        })?;
-    drop(progress);
-    // What survives a loss of power under this name is whole, too.
-    let synced = beside.as_file().sync_all();
-    synced.map_err(|error| Failure::io(&shown, &error))?;
-    beside
-        .persist(file)
-        .map_err(|error| Failure::io(&shown, &error.error))?;
-    Ok(bytes)
-}
-
-/// Copies the body, part by part. Writing blocks, and nothing else waits on this thread.
-async fn copy(mut response: Response, sink: &mut impl Write) -> Result<u64, Stop> {
-    let mut bytes = 0;
-    while let Some(part) = response.chunk().await.map_err(Stop::Connection)? {
-        sink.write_all(&part).map_err(Stop::Sink)?;
-        bytes += part.len() as u64;
-    }
-    sink.flush().map_err(Stop::Sink)?;
-    Ok(bytes)
-}
-
-fn cut(error: &reqwest::Error, so: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        Exit::Unavailable,
-        format_args!(
-            "the export was cut off ({}), so {so}; try again, or look at the server's log",
-            innermost(error)
-        ),
-    )
 }
 
 #[cfg(test)]
@@ -193,7 +256,9 @@ mod tests {
         };
         let export = Export {
             format: Form::Jsonl,
-            file: Some(file.to_owned()),
+            target: Target {
+                file: Some(file.to_owned()),
+            },
         };
         let query = Query::default().with("act", Some("predict"));
         let outcome = export.execute(&context, "/api/audit", query);

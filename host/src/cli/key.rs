@@ -62,7 +62,7 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 /// Every role; the long help says what each is for.
-fn roles() -> impl TypedValueParser<Value = Role> {
+pub(super) fn roles() -> impl TypedValueParser<Value = Role> {
     let roles = Role::ALL.map(|role| PossibleValue::new(role.as_str()).help(role.about()));
     PossibleValuesParser::new(roles)
         .try_map(|name| Role::parse(&name).ok_or("there is no such role"))

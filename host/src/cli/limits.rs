@@ -12,11 +12,13 @@ use super::output::{self, Format, Rows, cell};
 
 /// What stands where nothing was set, and what is typed to take away what was.
 const DEFAULT: &str = "default";
+/// Predictions under way: a quota of tenants alone.
+const CONCURRENT: &str = "concurrent";
 
 /// Each quota, and where in an answer stands how much of it is used.
 const QUOTAS: [(&str, Option<(&str, &str)>); 7] = [
     ("requests_per_window", None),
-    ("concurrent", None),
+    (CONCURRENT, None),
     ("predictions_per_day", Some(("today", "predictions"))),
     ("predictions_per_month", Some(("month", "predictions"))),
     ("compute_ms_per_day", Some(("today", "compute_ms"))),
@@ -112,15 +114,12 @@ fn is_any<const N: usize>(changes: Changes<'_, N>) -> bool {
     changes.iter().any(|(_, change)| change.is_some())
 }
 
-/// Quotas to set; `default` takes one away.
+/// Quotas to set, of tenants and of keys; `default` takes one away.
 #[derive(Debug, Args)]
 struct Quotas {
     /// Requests in a window, whose length is the server's.
     #[arg(long, value_name = "N", value_parser = whole)]
     requests_per_window: Option<Change>,
-    /// Predictions under way.
-    #[arg(long, value_name = "N", value_parser = count)]
-    concurrent: Option<Change>,
     /// Predictions, counted in rows, in a day of UTC.
     #[arg(long, value_name = "N", value_parser = whole)]
     predictions_per_day: Option<Change>,
@@ -142,10 +141,9 @@ struct Quotas {
 }
 
 impl Quotas {
-    fn changes(&self) -> Changes<'_, 7> {
+    fn changes(&self) -> Changes<'_, 6> {
         [
             ("requests_per_window", &self.requests_per_window),
-            ("concurrent", &self.concurrent),
             ("predictions_per_day", &self.predictions_per_day),
             ("predictions_per_month", &self.predictions_per_month),
             ("compute_ms_per_day", &self.compute_ms_per_day),
@@ -177,6 +175,9 @@ pub(super) struct TenantLimits {
     name: TenantId,
     #[command(flatten)]
     quotas: Quotas,
+    /// Predictions under way.
+    #[arg(long, value_name = "N", value_parser = count)]
+    concurrent: Option<Change>,
     /// Bytes of plugins and artifacts.
     #[arg(long, value_name = "N", value_parser = whole)]
     stored_bytes: Option<Change>,
@@ -219,6 +220,11 @@ impl TenantLimits {
         })
     }
 
+    /// The quota that keys have none of.
+    fn concurrent(&self) -> Changes<'_, 1> {
+        [(CONCURRENT, &self.concurrent)]
+    }
+
     fn changes(&self) -> Changes<'_, 4> {
         [
             ("stored_bytes", &self.stored_bytes),
@@ -237,7 +243,10 @@ impl TenantLimits {
 
     /// Whether anything is to be changed, or only shown.
     fn is_change(&self) -> bool {
-        self.quotas.is_change() || is_any(self.changes()) || is_any(self.prices())
+        self.quotas.is_change()
+            || is_any(self.concurrent())
+            || is_any(self.changes())
+            || is_any(self.prices())
     }
 
     /// Limits as they become. Prices of single models stay, unless everything is taken away.
@@ -245,7 +254,8 @@ impl TenantLimits {
         if self.quotas.clear {
             limits.clear();
         }
-        let quotas = self.quotas.changed(part(&limits, "quotas"));
+        let mut quotas = self.quotas.changed(part(&limits, "quotas"));
+        make(self.concurrent(), &mut quotas);
         limits.insert("quotas".to_owned(), Value::Object(quotas));
         make(self.changes(), &mut limits);
         let mut price = part(&limits, "price");
@@ -283,8 +293,8 @@ impl KeyLimits {
                 output::note(format_args!("the limits of key {} are set", self.id));
             }
             let mut rows = Rows::new(&["WHAT", "LIMIT"]);
-            for (name, _) in QUOTAS {
-                rows.push([name.to_owned(), set(quotas_of(&answer.json), name)]);
+            for (name, _) in QUOTAS.iter().filter(|(name, _)| *name != CONCURRENT) {
+                rows.push([(*name).to_owned(), set(quotas_of(&answer.json), name)]);
             }
             rows.print()
         })

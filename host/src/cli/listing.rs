@@ -1,6 +1,7 @@
 //! Lists that come in pages: their query, and all their rows.
 
 use std::fmt::{Display, Write};
+use std::ops::ControlFlow;
 
 use reqwest::Method;
 use serde_json::Value;
@@ -35,7 +36,7 @@ impl Query {
 }
 
 /// Whatever is not plain stands as the hexadecimal form of its bytes, also what some parts of a query may hold as it is.
-fn encode(text: &str, into: &mut String) {
+pub(super) fn encode(text: &str, into: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             into.push(char::from(byte));
@@ -43,6 +44,64 @@ fn encode(text: &str, into: &mut String) {
             // A text takes whatever is written to it.
             let _ = write!(into, "%{byte:02X}");
         }
+    }
+}
+
+/// How a list goes on from page to page.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paging {
+    /// The parameter that says where a page begins.
+    parameter: &'static str,
+    /// Where the page before says it.
+    next: &'static str,
+}
+
+/// By a text that only the server reads.
+pub(super) const BY_CURSOR: Paging = Paging {
+    parameter: "cursor",
+    next: "next_cursor",
+};
+
+/// By the numbers of what is listed.
+pub(super) const BY_NUMBER: Paging = Paging {
+    parameter: "after",
+    next: "next",
+};
+
+/// Asks for page after page, and hands on each with its rows, which are an array under `field`, until there are no more or
+/// `take` has enough.
+///
+/// # Errors
+/// Those of the client and of `take`; `Unavailable` for an answer that is no page.
+pub(super) async fn pages(
+    paging: Paging,
+    field: &str,
+    mut page: impl AsyncFnMut(Query) -> Result<Answer, Failure>,
+    mut take: impl FnMut(&Value, &[Value]) -> Result<ControlFlow<()>, Failure>,
+) -> Result<(), Failure> {
+    let Paging { parameter, next } = paging;
+    let mut cursor: Option<String> = None;
+    loop {
+        let query = Query::default().with("limit", Some(PAGE));
+        let query = query.with(parameter, cursor.as_ref());
+        let json = page(query).await?.json;
+        let Some(Value::Array(rows)) = json.get(field) else {
+            return Err(strange(format_args!("without `{field}`")));
+        };
+        // What does not say that it is the last page is not taken for it: an export would look whole.
+        let following = match json.get(next) {
+            Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => return Err(strange(format_args!("without `{next}`"))),
+        };
+        if take(&json, rows)?.is_break() || following.is_none() {
+            return Ok(());
+        }
+        if following == cursor {
+            return Err(strange("with one page for ever"));
+        }
+        cursor = following;
     }
 }
 
@@ -119,7 +178,8 @@ impl Listing {
     }
 }
 
-fn strange(how: impl Display) -> Failure {
+/// An answer that this program does not understand.
+pub(super) fn strange(how: impl Display) -> Failure {
     Failure::new(
         Exit::Unavailable,
         format_args!(
@@ -216,6 +276,65 @@ mod tests {
             let page = async |_: usize, _: Option<String>| answer(body.to_owned());
             let failure = Listing::follow(page, "rows", 5).await.unwrap_err();
             assert_eq!(failure.exit, Exit::Unavailable, "{body}");
+        }
+    }
+
+    /// The rows that arrive, and what was asked for, of a list whose pages these are.
+    async fn paged(
+        paging: Paging,
+        pages_of: &[Value],
+        wanted: usize,
+    ) -> (Result<Vec<Value>, Failure>, Vec<String>) {
+        let (mut asked, mut rows) = (Vec::new(), Vec::new());
+        let mut bodies = pages_of.iter();
+        let page = async |query: Query| {
+            asked.push(query.of(""));
+            answer(bodies.next().unwrap().to_string())
+        };
+        let outcome = pages(paging, "rows", page, |_, of_page| {
+            rows.extend_from_slice(of_page);
+            Ok(if rows.len() < wanted {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        });
+        let outcome = outcome.await;
+        (outcome.map(|()| rows), asked)
+    }
+
+    #[tokio::test]
+    async fn page_after_page_is_handed_on_until_one_says_that_it_is_the_last() {
+        let numbered = [
+            json!({"rows": [1, 2], "next": 7}),
+            json!({"rows": [3], "next": null}),
+        ];
+        let (rows, asked) = paged(BY_NUMBER, &numbered, usize::MAX).await;
+        assert_eq!(rows.unwrap(), [json!(1), json!(2), json!(3)]);
+        assert_eq!(asked, ["?limit=1000", "?limit=1000&after=7"]);
+        let (rows, asked) = paged(BY_NUMBER, &numbered, 2).await;
+        assert_eq!((rows.unwrap().len(), asked.len()), (2, 1));
+        let by_cursor = [
+            json!({"rows": [1], "next_cursor": "a/b"}),
+            json!({"rows": [], "next_cursor": null}),
+        ];
+        let (rows, asked) = paged(BY_CURSOR, &by_cursor, usize::MAX).await;
+        assert_eq!(rows.unwrap(), [json!(1)]);
+        assert_eq!(asked, ["?limit=1000", "?limit=1000&cursor=a%2Fb"]);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_does_not_say_how_it_goes_on_is_not_the_last() {
+        let same = json!({"rows": [1], "next": 7});
+        for bodies in [
+            &[json!({"rows": [1]})][..],
+            &[json!({"rows": [1], "next_cursor": null})],
+            &[json!({"rows": [1], "next": true})],
+            &[json!({"next": null})],
+            &[same.clone(), same],
+        ] {
+            let (rows, _) = paged(BY_NUMBER, bodies, usize::MAX).await;
+            assert_eq!(rows.unwrap_err().exit, Exit::Unavailable, "{bodies:?}");
         }
     }
 

@@ -19,11 +19,17 @@ mod plugin;
 mod predict;
 mod progress;
 mod push;
+mod recording;
 mod release;
+mod replay;
 mod sample;
+mod secret;
 mod serve;
+mod subject;
 mod tenant;
+mod terminal;
 mod usage;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -92,9 +98,13 @@ enum Command {
     Config(config::Config),
     Tenant(tenant::Tenant),
     Key(key::Key),
+    User(user::User),
     Model(model::Model),
     Plugin(plugin::Plugin),
     Predict(predict::Predict),
+    Recording(recording::Recording),
+    Replay(replay::Replay),
+    Subject(subject::Subject),
     Usage(usage::Usage),
     Limits(limits::Limits),
     Audit(audit::Audit),
@@ -118,9 +128,13 @@ impl Cli {
             Command::Config(command) => command.execute(&context),
             Command::Tenant(command) => command.execute(&context),
             Command::Key(command) => command.execute(&context),
+            Command::User(command) => command.execute(&context),
             Command::Model(command) => command.execute(&context),
             Command::Plugin(command) => command.execute(&context),
             Command::Predict(command) => command.execute(&context),
+            Command::Recording(command) => command.execute(&context),
+            Command::Replay(command) => command.execute(&context),
+            Command::Subject(command) => command.execute(&context),
             Command::Usage(command) => command.execute(&context),
             Command::Limits(command) => command.execute(&context),
             Command::Audit(command) => command.execute(&context),
@@ -215,6 +229,9 @@ mod tests {
             (&["foretell", "model", "show", "a/b"], &usage),
             (&["foretell", "audit", "list", "--limit", "0"], &usage),
             (&["foretell", "usage", "--by", "hour"], &usage),
+            (&["foretell", "recording", "on", "--days", "0"], &usage),
+            (&["foretell", "replay", "a/b"], &usage),
+            (&["foretell", "user", "create", "ann"], &usage),
             (
                 &["foretell", "--tenant", "Not A Name", "key", "list"],
                 &usage,
@@ -222,6 +239,9 @@ mod tests {
             (&["foretell", "--version"], &success),
             (&["foretell", "model", "push", "--help"], &success),
             (&["foretell", "audit", "export", "--help"], &success),
+            (&["foretell", "audit", "checkpoints", "--help"], &success),
+            (&["foretell", "subject", "erase", "--help"], &success),
+            (&["foretell", "user", "setup", "--help"], &success),
             (&["foretell", "usage", "export", "--help"], &success),
             (&["foretell", "tenant", "limits", "--help"], &success),
         ] {

@@ -88,6 +88,18 @@ async fn serve(config: Config, folder: DataFolder, listeners: Listeners) -> Resu
              next: export FORETELL_KEY={secret}; foretell --url http://{address} tenant create NAME"
         ));
     }
+    let token = house.setup_token().await;
+    let token = token.map_err(|error| {
+        let cause = error.cause().unwrap_or_else(|| error.to_string());
+        Failure::new(Exit::Io, format_args!("the setup token: {cause}"))
+    })?;
+    if let Some(token) = token {
+        output::note(format_args!(
+            "nobody can log in as an operator yet\n\
+             setup token, good once and until the server stops: {token}\n\
+             next: foretell --url http://{address} user setup NAME"
+        ));
+    }
     output::note(format_args!("listening on http://{address}{grpc}"));
     house
         .serve(listeners, shutdown)

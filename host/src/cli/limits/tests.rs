@@ -1,6 +1,8 @@
 use super::*;
 use serde_json::json;
 
+const KEY: &str = "key_0123456789abcdef";
+
 fn parsed<T: Args>(arguments: &[&str]) -> Result<T, clap::Error> {
     let command = T::augment_args(clap::Command::new("limits").no_binary_name(true));
     T::from_arg_matches(&command.try_get_matches_from(arguments)?)
@@ -62,12 +64,22 @@ fn clear_takes_all_away_but_what_is_named_with_it() {
         tenant(&["--clear", "--stored-bytes", "5"], &before),
         json!({"quotas": {}, "price": {}, "stored_bytes": 5})
     );
-    let key: KeyLimits = parsed(&["key_0123456789abcdef", "--clear", "--concurrent", "1"]).unwrap();
+    assert_eq!(
+        tenant(&["--clear", "--concurrent", "5"], &before),
+        json!({"quotas": {"concurrent": 5}, "price": {}})
+    );
+    let options = ["--clear", "--predictions-per-day", "1"];
+    let key: KeyLimits = parsed(&[&[KEY][..], &options].concat()).unwrap();
     let quotas = object(&json!({"requests_per_window": 9})).unwrap();
     assert_eq!(
         Value::Object(key.quotas.changed(quotas)),
-        json!({"concurrent": 1})
+        json!({"predictions_per_day": 1})
     );
+}
+
+#[test]
+fn a_key_has_no_quota_of_predictions_under_way() {
+    assert!(parsed::<KeyLimits>(&[KEY, "--concurrent", "1"]).is_err());
 }
 
 #[test]
@@ -127,7 +139,7 @@ fn a_standing_shows_each_limit_beside_what_is_used_of_it() {
             "price": {"prediction": 1e-6},
             "models_price": {"iris": {"prediction": 2}},
         },
-        "keys": [{"id": "key_1", "quotas": {"concurrent": 1}}],
+        "keys": [{"id": "key_1", "quotas": {"requests_per_window": 1}}],
         "today": used(10, 1e-6),
         "month": used(70, 7.5),
         "account": {"granted": 20, "spent": 7.5, "balance": 12.5},
@@ -148,7 +160,7 @@ fn a_standing_shows_each_limit_beside_what_is_used_of_it() {
         ["price per prediction", "0.000001", "-"],
         ["price per compute_ms", "default", "-"],
         ["price per prediction of iris", "2", "-"],
-        ["concurrent of key_1", "1", "-"],
+        ["requests_per_window of key_1", "1", "-"],
         ["calls today", "-", "1"],
         ["predictions today", "-", "10"],
         ["cached today", "-", "0"],
