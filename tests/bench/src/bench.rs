@@ -28,6 +28,8 @@ pub(crate) struct Bench {
     pub(crate) measure: Duration,
     /// Whether this run is for finding out if the benches work.
     pub(crate) quick: bool,
+    /// Whether there are minutes and gigabytes for what is largest.
+    pub(crate) long: bool,
     /// The rows and curves asked for; all if none.
     pub(crate) wanted: Vec<String>,
 }
@@ -36,7 +38,7 @@ impl Bench {
     /// Reads the options of `run`.
     pub(crate) fn parse(args: &[String]) -> Result<Self> {
         let (mut foretell, mut plugin, mut peers, mut out) = (None, None, None, None);
-        let (mut rounds, mut quick, mut wanted) = (None, false, Vec::new());
+        let (mut rounds, mut quick, mut long, mut wanted) = (None, false, false, Vec::new());
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
@@ -47,9 +49,13 @@ impl Bench {
                 "--out" => out = Some(PathBuf::from(value()?)),
                 "--rounds" => rounds = Some(value()?.parse().context("--rounds is a number")?),
                 "--quick" => quick = true,
+                "--long" => long = true,
                 option if option.starts_with("--") => bail!("`run` has no option `{option}`"),
                 row => wanted.push(row.to_owned()),
             }
+        }
+        if quick && long {
+            bail!("a run is --quick or --long, not both");
         }
         // Servers are started in other folders.
         let absolute = |path: Option<PathBuf>, what: &'static str| -> Result<PathBuf> {
@@ -67,6 +73,7 @@ impl Bench {
             warm_up: Duration::from_millis(warm_up),
             measure: Duration::from_millis(measure),
             quick,
+            long,
             wanted,
         })
     }

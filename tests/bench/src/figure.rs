@@ -71,10 +71,22 @@ pub struct Measured {
     pub against: String,
     /// The figures, those with goals first.
     pub figures: Vec<Figure>,
+    /// What is told in words beside them.
+    #[serde(default)]
+    pub tables: Vec<Table>,
     /// What a reader must know to judge them.
     pub notes: Vec<String>,
     /// Why nothing was measured, if nothing was.
     pub not_measured: Option<String>,
+}
+
+/// A small table of what is no figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// What its columns are.
+    pub head: Vec<String>,
+    /// A cell for each column.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// A line of a plot.

@@ -9,6 +9,8 @@
 mod command;
 
 #[cfg(feature = "rows")]
+mod audit_log;
+#[cfg(feature = "rows")]
 mod bench;
 #[cfg(feature = "rows")]
 mod crowd;
@@ -65,6 +67,7 @@ with the feature `rows`, as `cargo xtask bench` calls it:
               --out DIR             results, logs and virtual environments
               --rounds N            of each comparison, default 7
               --quick               short: for finding out whether the benches work
+              --long                ten million rows of the audit log as well: some minutes and 5 GB of disk
   twin ARTIFACT DATA-DIR FORETELL   the native twin
 ";
 

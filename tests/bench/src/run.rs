@@ -84,23 +84,35 @@ fn print(measured: &Measured) {
     if let Some(why) = &measured.not_measured {
         println!("  not measured: {why}");
     }
-    let rows: Vec<[String; 6]> = measured
-        .figures
-        .iter()
-        .map(|figure| figure.columns())
-        .collect();
-    let widths: Vec<usize> = (0..6)
-        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0))
-        .collect();
+    print_aligned(
+        measured
+            .figures
+            .iter()
+            .map(|figure| figure.columns().to_vec()),
+    );
+    for table in &measured.tables {
+        print_aligned(std::iter::once(&table.head).chain(&table.rows).cloned());
+    }
+    for note in &measured.notes {
+        println!("  note: {note}");
+    }
+}
+
+fn print_aligned(rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
     for row in &rows {
         let cells = row
             .iter()
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"));
         println!("  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
-    }
-    for note in &measured.notes {
-        println!("  note: {note}");
     }
 }
 

@@ -14,6 +14,9 @@ use crate::twin;
 
 const OPERATOR_KEY: &str = "operator-key-of-the-benches";
 const TENANT: &str = "bench";
+
+/// A quota that nothing reaches.
+const PLENTY: u64 = 1 << 40;
 const BOUNDARY: &str = "bench-9d1f6a3e";
 
 /// Largest difference of a probability between two sides that are to be compared in speed.
@@ -24,6 +27,7 @@ const TOLERANCE: f64 = 1e-5;
 pub(crate) struct Site {
     pub(crate) server: Server,
     key: String,
+    key_id: String,
     data: TempDir,
 }
 
@@ -71,20 +75,69 @@ impl Site {
         data: TempDir,
     ) -> Result<Self> {
         let server = start(bench, command, environment)?;
-        let operator = |path: &str, body: Value| {
-            let request = Request::post(path, body.to_string()).key(OPERATOR_KEY);
-            request.send(&server.address)?.success()
+        let mut site = Self {
+            server,
+            key: String::new(),
+            key_id: String::new(),
+            data,
         };
-        operator("/api/tenants", json!({"name": TENANT}))?;
-        let created = operator(
-            &format!("/tenants/{TENANT}/api/keys"),
-            json!({"scopes": ["infer", "models"]}),
-        )?;
-        let key = created.json()?["secret"]
-            .as_str()
-            .context("a new key without its secret")?
-            .to_owned();
-        Ok(Self { server, key, data })
+        let tenant = json!({"name": TENANT});
+        site.operate(Request::post("/api/tenants", tenant.to_string()))?;
+        let scopes = json!({"scopes": ["infer", "models"]});
+        let created = site
+            .operate(Request::post(
+                format!("/tenants/{TENANT}/api/keys"),
+                scopes.to_string(),
+            ))?
+            .json()?;
+        let field = |name: &str| {
+            let value = created[name].as_str().map(str::to_owned);
+            value.with_context(|| format!("a new key without `{name}`"))
+        };
+        site.key = field("secret")?;
+        site.key_id = field("id")?;
+        Ok(site)
+    }
+
+    /// Sends a request of the operator.
+    pub(crate) fn operate(&self, request: Request) -> Result<Answer> {
+        let request = request.key(OPERATOR_KEY);
+        request.send(&self.server.address)?.success()
+    }
+
+    /// Sets every quota that there is, for the tenant, its key and the usual model, so high that none is reached.
+    pub(crate) fn set_quotas(&self) -> Result<()> {
+        // As many as can be counted in a window.
+        let requests = 4_000_000_000_u64;
+        let of_key = json!({
+            "requests_per_window": requests,
+            "predictions_per_day": PLENTY,
+            "predictions_per_month": PLENTY,
+            "compute_ms_per_day": PLENTY,
+            "compute_ms_per_month": PLENTY,
+            "credits_per_month": 1_000_000_000,
+        });
+        let mut of_tenant = of_key.clone();
+        of_tenant["concurrent"] = json!(1_000);
+        let limits = json!({
+            "quotas": of_tenant,
+            "stored_bytes": PLENTY,
+            "models": 1_000,
+            "uploads_per_day": 1_000,
+            "prepaid": false,
+            "models_requests": {"forest": requests},
+        });
+        let key = format!("/tenants/{TENANT}/api/keys/{}/limits", self.key_id);
+        for (path, body) in [
+            (format!("/api/tenants/{TENANT}/limits"), limits),
+            (key, of_key),
+        ] {
+            self.operate(Request {
+                method: "PUT".to_owned(),
+                ..Request::post(path, body.to_string())
+            })?;
+        }
+        Ok(())
     }
 
     /// Stops the server and starts it again on the same data folder; the time from then to the first answer to `request`

@@ -1,5 +1,6 @@
 //! The curves: one thing grows, everything else stays.
 
+mod audit;
 mod batch;
 mod connections;
 mod loaded;
@@ -35,6 +36,7 @@ pub(crate) const ALL: &[&Sweep] = &[
     &size::CURVE,
     &trees::CURVE,
     &connections::CURVE,
+    &audit::CURVE,
 ];
 
 /// A curve as far as it is drawn.

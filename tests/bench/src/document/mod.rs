@@ -89,7 +89,7 @@ fn save(file: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figure::{Bar, Figure, Line, Unit};
+    use crate::figure::{Bar, Figure, Line, Table, Unit};
 
     fn results() -> Results {
         let mut machine = Machine::this(7, false);
@@ -102,15 +102,18 @@ mod tests {
             what: "one row".to_owned(),
             against: "the twin".to_owned(),
             figures,
+            tables: Vec::new(),
             notes: vec!["32 connections.".to_owned()],
             not_measured,
         };
+        let mut with_table = row("1", vec![ratio], None);
+        with_table.tables.push(Table {
+            head: ["what", "named"].map(str::to_owned).to_vec(),
+            rows: vec![["removed", "12"].map(str::to_owned).to_vec()],
+        });
         Results {
             machine,
-            rows: vec![
-                row("1", vec![ratio], None),
-                row("7", Vec::new(), Some("no time".to_owned())),
-            ],
+            rows: vec![with_table, row("7", Vec::new(), Some("no time".to_owned()))],
             curves: vec![Curve {
                 id: "batch".to_owned(),
                 what: "rows of one request".to_owned(),
@@ -164,6 +167,7 @@ mod tests {
             "| 1 | one row; against the twin | 0.91x | 0.90x to 0.95x | >= 0.90x | >= 0.97x | yes |",
             "| 7 | one row; against the twin | not measured: no time |",
             "A processor",
+            "\n\n| what | named |\n|---|---|\n| removed | 12 |\n",
             "![microseconds per row](benchmarks/batch-1.svg)",
             "| 64 | 2.00 |",
         ] {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Results, plot_name};
-use crate::figure::{Curve, Figure, Measured, Verdict};
+use crate::figure::{Curve, Figure, Measured, Table, Verdict};
 
 const HEAD: &str = "\
 # Benchmarks
@@ -19,7 +19,8 @@ const HOW: &str = "\
 - The server has one processor to itself, the load generator another. Sides are measured in turns (A B, B A, A B, ...), and
   a ratio is formed within each round; shown are the median of the rounds and the least and largest of them.
 - Before anything is timed, the answers of both sides are compared, to 1e-5.
-- The prediction cache is off, except in row 11. All rows of ours run with a key, its check, and every limit as shipped.
+- The prediction cache is off, except in row 11. All rows of ours run with a key, its check, the record of each prediction, and
+  every limit as shipped but that of requests in an hour, which would end the measurement; row 12 has that, too.
 - Load with a fixed rate counts latency from the time at which a request was due, and what is never answered counts, too.
 - A load that asks as fast as it is answered never sleeps: to wake it takes the server's own system call some microseconds,
   which no caller across a network costs it.
@@ -27,7 +28,8 @@ const HOW: &str = "\
 
 Repeat it with `cargo xtask bench`, or with some rows and curves only: `cargo xtask bench 1 2 batch`. It takes two
 processors and nobody else on the machine; rows against Python's servers need Python 3.11 with `venv` and make their
-environments themselves, under `target/bench/venv`. Results stay under `target/bench/results`.
+environments themselves, under `target/bench/venv`. Results stay under `target/bench/results`. Ten million rows of the audit
+log are for who has some minutes and 5 GB of disk: `foretell-bench run --long` (`foretell-bench help`).
 ";
 
 pub(super) fn document(results: &Results) -> String {
@@ -122,6 +124,21 @@ fn details(text: &mut String, row: &Measured) {
     for figure in &row.figures {
         let [name, median, spread, ..] = figure.columns();
         let _ = writeln!(text, "| {name} | {median} | {spread} |");
+    }
+    for each in &row.tables {
+        table(text, each);
+    }
+}
+
+fn table(text: &mut String, table: &Table) {
+    let _ = writeln!(
+        text,
+        "\n| {} |\n|{}",
+        table.head.join(" | "),
+        "---|".repeat(table.head.len())
+    );
+    for row in &table.rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
     }
 }
 

@@ -11,16 +11,19 @@ mod row08;
 mod row09;
 mod row10;
 mod row11;
+mod row12;
+mod row13;
 mod row14;
 mod row15;
 mod row16;
 mod row18;
 mod row19;
+mod row20;
 
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use foretell_bench::figure::{Figure, Goal, Measured, Unit};
+use foretell_bench::figure::{Figure, Goal, Measured, Table, Unit};
 
 use crate::bench::Bench;
 
@@ -40,6 +43,7 @@ pub(crate) struct Row {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     figures: Vec<Figure>,
+    tables: Vec<Table>,
     notes: Vec<String>,
     not_measured: Option<String>,
 }
@@ -56,11 +60,14 @@ pub(crate) const ALL: &[&Row] = &[
     &row09::ROW,
     &row10::ROW,
     &row11::ROW,
+    &row12::ROW,
+    &row13::ROW,
     &row14::ROW,
     &row15::ROW,
     &row16::ROW,
     &row18::ROW,
     &row19::ROW,
+    &row20::ROW,
 ];
 
 impl Row {
@@ -94,6 +101,7 @@ impl Row {
             what: self.what.to_owned(),
             against: self.against.to_owned(),
             figures: found.figures,
+            tables: found.tables,
             notes: found.notes,
             not_measured: found.not_measured,
         })
@@ -105,6 +113,13 @@ impl Findings {
     #[must_use]
     pub(crate) fn figure(mut self, name: &str, unit: Unit, values: Vec<f64>) -> Self {
         self.figures.push(Figure::new(name, unit, values));
+        self
+    }
+
+    /// With a table of what is no figure.
+    #[must_use]
+    pub(crate) fn table(mut self, table: Table) -> Self {
+        self.tables.push(table);
         self
     }
 
@@ -128,6 +143,7 @@ impl Findings {
     #[must_use]
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.figures.extend(other.figures);
+        self.tables.extend(other.tables);
         self.notes.extend(other.notes);
         self.not_measured = self.not_measured.or(other.not_measured);
         self
