@@ -8,7 +8,7 @@ use foretell_engine::{Engine, EngineConfig, Walls};
 use foretell_store::memory::MemoryBlobs;
 use foretell_types::blob::{BlobId, BlobKind, Blobs};
 use foretell_types::compile::{CompileError, Compiler, Part, Prepared, Setting, Step, Upload};
-use foretell_types::run::{RunCall, RunLimits, RunOutcome, Runner};
+use foretell_types::run::{Begun, RunCall, RunLimits, RunOutcome, Runner};
 use foretell_types::signature::Checked;
 use foretell_types::{Digest, Signature, TenantId, VersionDigest};
 use sha2::{Digest as _, Sha256};
@@ -161,6 +161,7 @@ impl Sandbox {
             priority: 0,
             joins: None,
             is_aside: false,
+            begun: Begun::default(),
         };
         self.engine.run(call).await
     }

@@ -20,7 +20,7 @@ use criterion::{
 use foretell_engine::testkit::{self, Misdeed, Probe, Stored};
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner};
 use foretell_types::compile::{Part, Upload};
-use foretell_types::run::{Isolation, RunCall, RunLimits};
+use foretell_types::run::{Begun, Isolation, RunCall, RunLimits};
 use foretell_types::signature::{Checked, NamedTensor, Signature};
 use foretell_types::tensor::Tensor;
 use foretell_types::{Digest, TenantId, VersionDigest};
@@ -117,6 +117,7 @@ impl Bench {
             priority: 0,
             joins,
             is_aside: false,
+            begun: Begun::default(),
         }
     }
 

@@ -255,6 +255,7 @@ impl Runner for Engine {
             priority,
             joins,
             is_aside,
+            begun,
         } = call;
         if self.budget.is_closed() {
             return failed(call::stopped(), Duration::ZERO);
@@ -286,6 +287,7 @@ impl Runner for Engine {
             is_hurried,
             priority,
             joins,
+            begun,
             is_back: false,
             bytes,
         };

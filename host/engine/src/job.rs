@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use foretell_types::run::{Batched, RunError, RunLimits, RunOutcome, Usage};
+use foretell_types::run::{Batched, Begun, RunError, RunLimits, RunOutcome, Usage};
 use foretell_types::signature::Checked;
 use foretell_types::tensor::Tensor;
 
@@ -36,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) priority: u64,
     /// How many rows it may be run with, its own included; none = it is run alone.
     pub(crate) joins: Option<u32>,
+    /// Told when its guest begins.
+    pub(crate) begun: Begun,
     /// Whether it was let in before: it is not refused for want of room any more.
     pub(crate) is_back: bool,
     pub(crate) bytes: usize,
@@ -49,6 +51,7 @@ impl Job {
         slot: Option<Slot>,
     ) -> Result<Vec<Tensor>, Unanswered> {
         let (loaded, inputs) = (&self.loaded, self.inputs.inputs());
+        self.begun.now();
         call::predict(host, loaded, inputs, &self.limits, until, slot)
     }
 }
@@ -190,6 +193,9 @@ fn together(calls: Vec<Waiting>, host: &Host) {
     // In processor time, as what they are expected to cost: others may hold the processor meanwhile.
     let until =
         Until::from(started + limits.deadline).or_computed(cpu + one_by_one * OVERDUE + A_LITTLE);
+    for call in &calls {
+        call.job.begun.now();
+    }
     let result = call::predict(host, &loaded, &inputs, &limits, &until, None);
     let (compute, computed) = (started.elapsed(), thread_cpu_time().saturating_sub(cpu));
     drop(inputs);

@@ -18,7 +18,7 @@ use warp::filters::BoxedFilter;
 use crate::address::Proxies;
 use crate::body::Patience;
 use crate::browser;
-use crate::extract::{self, Head, Request, X_REQUEST_ID};
+use crate::extract::{self, Head, Request, Surface, X_REQUEST_ID};
 use crate::recover::Unanswered;
 use crate::reply::{self, Failure, Response};
 use crate::routes::LOGIN;
@@ -126,6 +126,9 @@ impl Routes {
         let mut response = answered.unwrap_or_else(|failure| reply::failure(&head, &failure));
         if let Ok(value) = HeaderValue::from_str(head.call.request_id.as_str()) {
             response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        if head.surface == Surface::Management {
+            reply::kept_by_nobody(response.headers_mut());
         }
         reply::rate(response.headers_mut(), &head.call);
         if head.is_by_session {

@@ -390,6 +390,16 @@ pub(crate) async fn prediction(
     response
 }
 
+/// What is told of tenants, keys and people is for nobody's disk but the caller's, and is what it says it is.
+pub(crate) fn kept_by_nobody(headers: &mut HeaderMap) {
+    let no_store = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+}
+
 /// What the headers say of the caller's limit of requests, once it was counted.
 pub(crate) fn rate(headers: &mut HeaderMap, call: &Call) {
     if let Some(Rate {

@@ -334,7 +334,8 @@ impl Predictor {
                 self.shadows.copy(shadow, tenant, &missed.inputs)
             });
             let (runner, priority) = (&*self.runner, urgency.priority);
-            let ran = run::run(runner, asked.admitted, missed, until, priority).await;
+            let begun = open.begun();
+            let ran = run::run(runner, asked.admitted, missed, until, priority, begun).await;
             let compute = ran.compute();
             let mut answer = settle::settle(ran);
             let error = answer.as_ref().err();

@@ -145,15 +145,26 @@ fn issued(key: &Value) -> Result<(), Failure> {
 }
 
 fn rows(keys: &[Value]) -> Rows {
-    let mut rows = Rows::new(&["ID", "LABEL", "SCOPES", "CREATED", "EXPIRES", "REVOKED"]);
+    let mut rows = Rows::new(&[
+        "ID",
+        "LABEL",
+        "SCOPES",
+        "MODELS",
+        "CREATED",
+        "EXPIRES",
+        "REVOKED",
+        "LAST USED",
+    ]);
     for key in keys {
         rows.push([
             cell(key, "id"),
             cell(key, "label"),
             cell(key, "scopes"),
+            cell(key, "models"),
             cell(key, "created_at"),
             cell(key, "expires_at"),
             cell(key, "revoked_at"),
+            cell(key, "last_used_at"),
         ]);
     }
     rows

@@ -1,5 +1,6 @@
 //! `serve`: the server, until a signal stops it.
 
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 
 use clap::Args;
@@ -88,12 +89,10 @@ async fn serve(config: Config, folder: DataFolder, listeners: Listeners) -> Resu
              next: export FORETELL_KEY={secret}; foretell --url http://{address} tenant create NAME"
         ));
     }
-    let token = house.setup_token().await;
-    let token = token.map_err(|error| {
-        let cause = error.cause().unwrap_or_else(|| error.to_string());
-        Failure::new(Exit::Io, format_args!("the setup token: {cause}"))
-    })?;
-    if let Some(token) = token {
+    // Whoever reads it becomes an operator: it is shown to somebody who looks on, and is in no log.
+    if std::io::stderr().is_terminal()
+        && let Some(token) = setup_token(&house).await?
+    {
         output::note(format_args!(
             "nobody can log in as an operator yet\n\
              setup token, good once and until the server stops: {token}\n\
@@ -105,6 +104,13 @@ async fn serve(config: Config, folder: DataFolder, listeners: Listeners) -> Resu
         .serve(listeners, shutdown)
         .await
         .map_err(|error| Failure::io("the listener", &error))
+}
+
+async fn setup_token(house: &House) -> Result<Option<String>, Failure> {
+    house.setup_token().await.map_err(|error| {
+        let cause = error.cause().unwrap_or_else(|| error.to_string());
+        Failure::new(Exit::Io, format_args!("the setup token: {cause}"))
+    })
 }
 
 fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, Failure> {

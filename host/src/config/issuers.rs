@@ -84,6 +84,11 @@ impl TokenIssuer {
                 "its name holds `|`, which ends it in records".to_owned(),
             ));
         }
+        if self.operators && self.tenants.is_some() {
+            return Err(told(
+                "`operators` makes operators of all tenants, and `tenants` names some; give one of the two".to_owned(),
+            ));
+        }
         let keys = self.keys().map_err(told)?;
         let rights = self.rights().map_err(told)?;
         let mut issuer = Issuer::new(self.name.as_str(), self.audience.as_str(), keys);
@@ -214,7 +219,7 @@ mod tests {
             "    secret_file: secret\n",
             "    jwks_file: keys.json\n",
             "    jwks_url: https://id.example/keys\n",
-            "    jwks_url: http://127.0.0.1:1/keys\n    tenants: [acme]\n    roles: {admins: owner}\n    operators: true\n",
+            "    jwks_url: http://127.0.0.1:1/keys\n    tenants: [acme]\n    roles: {admins: owner}\n",
         ] {
             let read = one(good);
             assert_eq!(read.as_ref().map(Vec::len), Ok(1), "{good}: {read:?}");
@@ -257,6 +262,10 @@ mod tests {
             (
                 "    jwks_file: keys.json\n    tenants: [Acme]\n",
                 "which no tenant is called",
+            ),
+            (
+                "    jwks_file: keys.json\n    tenants: [acme]\n    operators: true\n",
+                "give one of the two",
             ),
             (
                 "    jwks_file: keys.json\n    roles: {a: admin}\n",

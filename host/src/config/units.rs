@@ -1,5 +1,6 @@
 //! How settings are written: one [`Setting`] for each kind of value, text in both directions.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -338,6 +339,13 @@ impl Setting for AdminKey {
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err("it holds blanks or other characters".to_owned());
+        }
+        let different: HashSet<u8> = text.bytes().collect();
+        let is_placeholder = ["your-", "change", "example", "placeholder"]
+            .iter()
+            .any(|word| text.to_ascii_lowercase().contains(word));
+        if different.len() < 8 || is_placeholder {
+            return Err("anybody could guess it; make one with `openssl rand -hex 24`".to_owned());
         }
         Ok(Self(text.to_owned()))
     }

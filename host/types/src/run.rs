@@ -1,6 +1,7 @@
 //! The seam between the corridor and the engine: running one prediction.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -72,6 +73,24 @@ pub struct RunCall {
     /// Whether nobody waits for it: it gets what everything else leaves of the processor, and its deadline and its compute are
     /// processor time.
     pub is_aside: bool,
+    /// Told when its guest begins, for whoever does not wait for its end.
+    pub begun: Begun,
+}
+
+/// When a guest began. Clones tell of the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Begun(Arc<OnceLock<Instant>>);
+
+impl Begun {
+    /// It begins now; of one that begins again, as on another thread, the first time counts.
+    pub fn now(&self) {
+        self.0.get_or_init(Instant::now);
+    }
+
+    /// How long ago; none = it has not begun.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.0.get().map(Instant::elapsed)
+    }
 }
 
 /// What a prediction used, whether it succeeded or not.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use foretell_engine::testkit::{Probe, Stored};
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner};
 use foretell_types::compile::{Part, Upload};
-use foretell_types::run::{Isolation, RunCall, RunLimits};
+use foretell_types::run::{Begun, Isolation, RunCall, RunLimits};
 use foretell_types::signature::{Checked, NamedTensor, Signature};
 use foretell_types::{Digest, Elements, TenantId, Tensor, VersionDigest};
 use sha2::{Digest as _, Sha256};
@@ -101,6 +101,7 @@ impl Sandbox {
             priority: 0,
             joins: None,
             is_aside: false,
+            begun: Begun::default(),
         };
         let outcome = self.runtime.block_on(self.engine.run(call));
         outcome.result.map_err(|error| anyhow!("{error}"))

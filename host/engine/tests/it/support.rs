@@ -12,7 +12,7 @@ use foretell_engine::config::LaneConfig;
 use foretell_engine::{Compiler, Engine, EngineConfig, Runner, testkit};
 use foretell_types::blob::{BlobError, BlobId, BlobKind, Blobs};
 use foretell_types::compile::{CompileError, Part, Prepared, Setting, Step, Upload};
-use foretell_types::run::{Isolation, RunCall, RunError, RunLimits, RunOutcome};
+use foretell_types::run::{Begun, Isolation, RunCall, RunError, RunLimits, RunOutcome};
 use foretell_types::signature::NamedTensor;
 use foretell_types::tensor::{Elements, Tensor};
 use foretell_types::{Digest, TenantId, VersionDigest};
@@ -255,6 +255,7 @@ impl Host {
             priority: 0,
             joins: None,
             is_aside: false,
+            begun: Begun::default(),
         };
         change(&mut call);
         self.engine.run(call).await

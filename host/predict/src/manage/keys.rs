@@ -124,9 +124,7 @@ impl Manager {
             return Ok(issued);
         }
         let keys = self.parts.keys.list(Some(&caller.tenant.id)).await?;
-        let good =
-            |key: &&KeyRecord| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now);
-        if keys.iter().filter(good).count() >= MAX_KEYS {
+        if keys.iter().filter(|key| is_good(key, now)).count() >= MAX_KEYS {
             return Err(PredictError::StorageFull {
                 limit: MAX_KEYS as u64,
                 what: "keys that open something",
@@ -184,7 +182,7 @@ impl Manager {
             .into_iter()
             .find(|record| record.id == id)
             .ok_or_else(|| unknown(&id))?;
-        let has_ended = old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now);
+        let has_ended = !is_good(&old, now);
         grantable(&caller, old.scopes)?;
         let life = old.expires_at.map_or(
             i64::from(self.parts.limits.default_key_days) * MS_PER_DAY,
@@ -399,7 +397,8 @@ impl Manager {
         let record = keys
             .into_iter()
             .find(|key| key.id.as_str() == before.entry.object);
-        let Some(record) = record.filter(|record| record.revoked_at.is_none()) else {
+        let now = self.parts.identity.now();
+        let Some(record) = record.filter(|record| is_good(record, now)) else {
             return Err(PredictError::Conflict(
                 "the key that was made with this Idempotency-Key is gone; make one with a new Idempotency-Key"
                     .to_owned(),
@@ -439,6 +438,11 @@ impl Manager {
         self.parts.identity.key_changed(&id);
         Ok(record)
     }
+}
+
+/// Whether a key opens something.
+fn is_good(key: &KeyRecord, now: UnixMs) -> bool {
+    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now)
 }
 
 fn parse_role(name: &str) -> Result<Scopes, PredictError> {

@@ -232,6 +232,8 @@ impl Manager {
         });
         let (tenant, recorder) = (caller.tenant.id.clone(), self.recorder());
         let recordings = recorder.store().erase(&tenant, &subject, entry).await?;
+        // An answer that is kept does not say whom it is about.
+        self.forget_answers_of(&tenant);
         tracing::info!(%tenant, %subject, recordings, request_id = %call.request_id, "a person is erased");
         let receipt = Receipt {
             tenant,

@@ -36,7 +36,7 @@ pub struct Replay {
 struct FromRecording<'a> {
     evidence: &'a Arc<Evidence>,
     /// None where nobody is known who asks: it is refused before this is read.
-    tenant: Option<TenantId>,
+    tenant: TenantId,
     /// As its caller wrote it.
     request_id: &'a str,
     found: Option<Found>,
@@ -68,12 +68,19 @@ impl Predictor {
             cache: CacheUse::Bypass,
             ..call.clone()
         };
-        // Who may not ask is refused by the corridor, and counted there.
-        let caller = self.identity.caller(call, &[Scope::Infer]).await.ok();
+        // A recording is its tenant's and not its caller's: whoever sees one sees what others asked.
+        let caller = match self.identity.caller(call, &[Scope::Keys]).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                let known = self.identity.recognised(&call.credentials);
+                self.refused(call, known.as_ref(), "", &error);
+                return Err(error);
+            }
+        };
         let mut recorded = None;
         let payload = FromRecording {
             evidence: self.books.evidence(),
-            tenant: caller.map(|caller| caller.tenant.id.clone()),
+            tenant: caller.tenant.id.clone(),
             request_id,
             found: None,
             recorded: &mut recorded,
@@ -113,9 +120,7 @@ impl Payload for FromRecording<'_> {
     /// Its bytes are no caller's, so there is no limit to them.
     async fn read(&mut self, _: u64) -> Result<usize, PredictError> {
         let id = RequestId::parse(self.request_id).map_err(|_| self.unknown())?;
-        let Some(tenant) = &self.tenant else {
-            return Err(self.unknown());
-        };
+        let tenant = &self.tenant;
         // What was answered a moment ago is to be found.
         self.evidence.flush().await?;
         let recorder = self.evidence.recorder();

@@ -23,6 +23,8 @@ use crate::{Call, PredictError, Target, apart};
 /// Bytes of recordings that wait to be written, those of predictions under way among them, at most; the one that passes it is
 /// the last.
 const MAX_WAITING_BYTES: usize = 64 << 20;
+/// The same of one tenant: a quarter, so that whose predictions are long does not keep others from theirs.
+const MAX_WAITING_BYTES_OF_TENANT: usize = MAX_WAITING_BYTES / 4;
 /// Bytes of one recording, at most. A larger prediction is not recorded: no store takes any size, and who cannot be written
 /// must not hold up the others.
 const MAX_RECORDING_BYTES: usize = 64 << 20;
@@ -39,7 +41,7 @@ pub struct Recorder {
     vault: Vault,
     /// What waits to be written. Who looks for room sees also what is being made and what is being written.
     waiting: Mutex<VecDeque<Waiting>>,
-    held_bytes: Arc<AtomicUsize>,
+    held: Arc<Mutex<Held>>,
     /// How many were kept and are not written yet.
     unwritten: AtomicUsize,
     dropped: AtomicU64,
@@ -47,22 +49,56 @@ pub struct Recorder {
     writing: tokio::sync::Mutex<Writing>,
 }
 
-/// Bytes that wait; others have room for them from its drop on.
+/// Bytes that wait.
+#[derive(Default)]
+struct Held {
+    all: usize,
+    of: HashMap<TenantId, usize>,
+}
+
+/// Bytes that wait of one tenant; others have room for them from its drop on.
 struct Room {
-    held_bytes: Arc<AtomicUsize>,
+    held: Arc<Mutex<Held>>,
+    tenant: TenantId,
     bytes: usize,
 }
 
 impl Room {
+    /// None if as many bytes wait as may. What is asked for first is given whatever its size.
+    fn of(held: &Arc<Mutex<Held>>, tenant: &TenantId, bytes: usize) -> Option<Self> {
+        let of_all = held.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_tenant = of_all.of.get(tenant).copied().unwrap_or_default();
+        if of_all.all >= MAX_WAITING_BYTES || of_tenant >= MAX_WAITING_BYTES_OF_TENANT {
+            return None;
+        }
+        drop(of_all);
+        let mut room = Self {
+            held: Arc::clone(held),
+            tenant: tenant.clone(),
+            bytes: 0,
+        };
+        room.grow(bytes);
+        Some(room)
+    }
+
     fn grow(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.held_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.all += bytes;
+        *held.of.entry(self.tenant.clone()).or_default() += bytes;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.all -= self.bytes;
+        if let Some(of_tenant) = held.of.get_mut(&self.tenant) {
+            *of_tenant -= self.bytes;
+            if *of_tenant == 0 {
+                held.of.remove(&self.tenant);
+            }
+        }
     }
 }
 
@@ -151,7 +187,7 @@ impl Recorder {
             retention,
             vault: Vault::new(pepper),
             waiting: Mutex::default(),
-            held_bytes: Arc::default(),
+            held: Arc::default(),
             unwritten: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             writing: tokio::sync::Mutex::default(),
@@ -202,7 +238,7 @@ impl Recorder {
             .iter()
             .map(|input| input.elements().byte_len());
         let size = sizes.sum();
-        let mut room = self.room(size).ok_or(NoRoom)?;
+        let mut room = Room::of(&self.held, &target.tenant, size).ok_or(NoRoom)?;
         let mut bytes = codec::begin(size);
         let names = target.signature.inputs.iter();
         let names = names.map(|input| input.name.as_str());
@@ -216,17 +252,6 @@ impl Recorder {
             bytes,
             room,
         }))
-    }
-
-    fn room(&self, bytes: usize) -> Option<Room> {
-        let grown = |held: usize| (held < MAX_WAITING_BYTES).then_some(held + bytes);
-        let before = self
-            .held_bytes
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, grown);
-        before.ok().map(|_| Room {
-            held_bytes: Arc::clone(&self.held_bytes),
-            bytes,
-        })
     }
 
     /// Counts a recording that is not kept.

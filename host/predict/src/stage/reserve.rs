@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use foretell_store::{Mark, MicroCredits, Used};
+use foretell_types::run::Begun;
 use foretell_types::signature::Checked;
 use foretell_types::{ErrorKind, RequestId};
 
@@ -44,8 +45,8 @@ pub(crate) struct Open<'a> {
     recording: Option<Complete>,
     /// When its body was there.
     began: Instant,
-    /// Since when it may be run.
-    run_since: Instant,
+    /// When its guest began.
+    begun: Begun,
     /// How long it may be run.
     longest: Duration,
 }
@@ -145,7 +146,7 @@ impl<'a> Account<'a> {
             once: mark,
             recording: None,
             began: wanted.began,
-            run_since: Instant::now(),
+            begun: Begun::default(),
             longest,
         })
     }
@@ -155,6 +156,11 @@ impl Open<'_> {
     /// It was not looked for in the cache, or was.
     pub(crate) fn looked_up(&mut self, cached: Cached) {
         self.cached = cached;
+    }
+
+    /// What tells when its guest begins.
+    pub(crate) fn begun(&self) -> Begun {
+        self.begun.clone()
     }
 
     /// It is answered; what was asked and answered is to be kept, where there is a recording.
@@ -170,7 +176,11 @@ impl Open<'_> {
         compute: Duration,
         is_asked_again: bool,
     ) -> MicroCredits {
-        let is_ours = error.is_some_and(|error| is_of_the_host(error.kind()));
+        // Its caller gave up before anything was done for it.
+        let never_ran = self.begun.elapsed().is_none();
+        let is_ours = error.is_some_and(|error| {
+            is_of_the_host(error.kind()) || error.kind() == ErrorKind::DeadlineExceeded && never_ran
+        });
         let outcome = error.map_or("ok", |error| error.kind().code());
         let fate = match (is_asked_again, is_ours) {
             (true, _) => Fate::Passed,
@@ -231,9 +241,11 @@ impl Drop for Open<'_> {
             self.end(ErrorKind::Internal.code(), Duration::ZERO, Fate::GivenBack);
             return;
         }
-        // Its caller went away: what ran, ran.
-        let ran = self.run_since.elapsed().min(self.longest);
-        self.end("abandoned", ran, Fate::Charged);
+        // Its caller went away: what ran, ran, and what had not begun will not.
+        match self.begun.elapsed() {
+            Some(ran) => self.end("abandoned", ran.min(self.longest), Fate::Charged),
+            None => self.end("abandoned", Duration::ZERO, Fate::GivenBack),
+        };
     }
 }
 

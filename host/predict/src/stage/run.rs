@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foretell_types::Tensor;
-use foretell_types::run::{RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
+use foretell_types::run::{Begun, RunCall, RunError, RunLimits, RunOutcome, Runner, Usage};
 use foretell_types::signature::Checked;
 use tokio::time::timeout;
 
@@ -42,6 +42,7 @@ pub(crate) async fn run<'a>(
     missed: Missed<'a>,
     until: Option<Until>,
     priority: u64,
+    begun: Begun,
 ) -> Ran<'a> {
     let Missed {
         target,
@@ -57,6 +58,7 @@ pub(crate) async fn run<'a>(
         call.is_hurried = true;
     }
     call.priority = priority;
+    call.begun = begun;
     let (outcome, gave_up) = match left {
         None => (runner.run(call).await, false),
         Some(left) => Box::pin(run_within(runner, call, left)).await,
@@ -99,6 +101,7 @@ fn call(target: &Target, inputs: Checked) -> RunCall {
         priority: 0,
         joins: target.joins(),
         is_aside: false,
+        begun: Begun::default(),
     }
 }
 
@@ -129,11 +132,16 @@ impl Until {
 /// outputs. What has begun is ended by its deadline, which is no later.
 async fn run_within(runner: &dyn Runner, call: RunCall, left: Duration) -> (RunOutcome, bool) {
     let (limits, is_hurried, began) = (call.limits, call.is_hurried, Instant::now());
-    let gone = |queued| RunOutcome {
-        result: Err(RunError::Deadline {
-            deadline: limits.deadline,
-        }),
-        usage: Usage::alone(queued, Duration::ZERO),
+    let begun = call.begun.clone();
+    let gone = |queued: Duration| {
+        // Its guest ends at the next tick.
+        let compute = begun.elapsed().unwrap_or_default();
+        RunOutcome {
+            result: Err(RunError::Deadline {
+                deadline: limits.deadline,
+            }),
+            usage: Usage::alone(queued.saturating_sub(compute), compute.min(limits.deadline)),
+        }
     };
     if left.is_zero() {
         return (gone(Duration::ZERO), true);

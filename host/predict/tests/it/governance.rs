@@ -12,7 +12,7 @@ use foretell_predict::manage::{
 use foretell_predict::{
     CacheLimits, CacheUse, Call, Governance, HitPrice, Limits, PredictError, Records,
 };
-use foretell_types::run::RunError;
+use foretell_types::run::{RunError, Urgency};
 use foretell_types::{ErrorKind, TenantId};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -332,6 +332,34 @@ async fn a_caller_that_hangs_up_pays_for_what_ran_and_leaves_its_record() {
     assert_eq!(records.len(), 1);
     assert_eq!(&*records[0].entry.outcome, "abandoned");
     assert_eq!(balance(&house).await, -MICRO);
+}
+
+#[tokio::test]
+async fn who_hangs_up_before_anything_was_run_pays_nothing() {
+    let (house, key) = house(Governance::unlimited()).await;
+    *house.runner.queued.lock().unwrap() = Some(Arc::new(Semaphore::new(0)));
+    let asking = {
+        let (house, key) = (Arc::clone(&house), key.clone());
+        tokio::spawn(async move { house.predict(&call(&key), "m", None, 1.0).await })
+    };
+    while house.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    let hurried = Urgency {
+        timeout: Some(Duration::from_millis(1)),
+        ..Urgency::default()
+    };
+    let late = house
+        .urgent(&call(&key), "m", None, 1.0, hurried)
+        .await
+        .unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::DeadlineExceeded);
+    let records = records(&house, Act::Predict).await;
+    let outcomes: Vec<_> = records.iter().map(|row| &*row.entry.outcome).collect();
+    assert_eq!(outcomes, ["abandoned", "deadline_exceeded"]);
+    assert_eq!(balance(&house).await, 0);
 }
 
 #[tokio::test]

@@ -99,6 +99,8 @@ pub(crate) struct PlannedRunner {
     /// What the last run was allowed, and its caller's priority.
     pub(crate) allowed: Mutex<Option<(Duration, u64)>>,
     pub(crate) held: Mutex<Option<Arc<Semaphore>>>,
+    /// The same before it has begun.
+    pub(crate) queued: Mutex<Option<Arc<Semaphore>>>,
 }
 
 #[async_trait]
@@ -110,6 +112,11 @@ impl Runner for PlannedRunner {
             &self.ran
         };
         list.lock().unwrap().push(call.version);
+        let queued = self.queued.lock().unwrap().clone();
+        if let Some(queued) = queued {
+            queued.acquire().await.unwrap().forget();
+        }
+        call.begun.now();
         *self.allowed.lock().unwrap() = Some((call.limits.deadline, call.priority));
         let held = self.held.lock().unwrap().clone();
         if let Some(held) = held {

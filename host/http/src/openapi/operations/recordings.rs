@@ -5,7 +5,6 @@ use foretell_types::ErrorKind;
 use super::table::PREDICTS;
 use super::{Access, Operation};
 
-const INFER: Access = Access::Scopes(&["infer"]);
 const KEYS: Access = Access::Scopes(&["keys"]);
 
 const TAG: &str = "recordings";
@@ -56,7 +55,7 @@ pub(super) fn all() -> [Operation; 6] {
             TAG,
             "Runs a recorded prediction again, by the same version and past the cache",
         )
-        .needs(INFER)
+        .needs(KEYS)
         .gives("Replayed")
         .fails(PREDICTS),
         Operation::of("GET", SUBJECT, TAG, "All that was recorded of a person")

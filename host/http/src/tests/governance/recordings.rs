@@ -186,8 +186,8 @@ async fn what_json_lacks_is_told_to_be_the_same_all_the_same() {
 async fn who_may_not_replay_or_names_nothing_is_told_so_and_counted_once() {
     let (host, owner) = recording(Governance::unlimited()).await;
     done(predict(&host, &owner, "first", "").await);
-    let reader = key(&host, "acme", &["models", "keys"]).await.secret;
-    let words = "this key lacks the scope `infer`";
+    let reader = key(&host, "acme", &["infer", "models"]).await.secret;
+    let words = "this key lacks the scope `keys`";
     let refused = replay(&host, &reader, "first").await;
     told(&refused, 403, "forbidden", words);
     let unknown = replay(&host, &owner, "not%20an%20id").await;

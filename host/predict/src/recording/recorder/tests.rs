@@ -127,7 +127,7 @@ impl Bench {
 
     /// Nothing waits any more, and nothing holds room.
     fn is_at_rest(&self) -> bool {
-        self.recorder.is_idle() && self.recorder.held_bytes.load(Ordering::Acquire) == 0
+        self.recorder.is_idle() && self.recorder.held.lock().unwrap().all == 0
     }
 
     fn batches(&self) -> Vec<usize> {
@@ -224,16 +224,21 @@ async fn what_is_too_large_for_any_store_is_not_recorded_and_holds_up_nobody() {
 #[tokio::test]
 async fn room_is_given_back_by_what_is_not_kept_too() {
     let bench = Bench::new(0, 0).await;
-    let held = || bench.recorder.held_bytes.load(Ordering::Acquire);
-    let first = bench.recorder.room(MAX_WAITING_BYTES - 1).unwrap();
-    let mut last = bench.recorder.room(1_000).unwrap();
+    let held = || bench.recorder.held.lock().unwrap().all;
+    let tenant = |name| TenantId::parse(name).unwrap();
+    let room = |name, bytes| Room::of(&bench.recorder.held, &tenant(name), bytes);
+    let first = room("a", MAX_WAITING_BYTES_OF_TENANT - 1).unwrap();
+    let mut last = room("a", 1_000).unwrap();
     last.grow(10);
-    assert_eq!(held(), MAX_WAITING_BYTES + 1_009);
-    assert!(bench.recorder.room(0).is_none(), "beyond the bound");
-    drop(last);
-    assert!(bench.recorder.room(0).is_some());
+    assert_eq!(held(), MAX_WAITING_BYTES_OF_TENANT + 1_009);
+    assert!(room("a", 0).is_none(), "beyond its share");
+    let others = ["b", "c", "d"].map(|name| room(name, MAX_WAITING_BYTES_OF_TENANT).unwrap());
+    assert!(room("e", 0).is_none(), "beyond the bound of all");
+    drop((last, others));
+    assert!(room("a", 0).is_some() && room("e", 0).is_some());
     drop(first);
     assert_eq!(held(), 0);
+    assert!(bench.recorder.held.lock().unwrap().of.is_empty());
 }
 
 #[tokio::test]
