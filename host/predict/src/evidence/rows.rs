@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use foretell_store::{Act, Entry, Spent, Used};
+use foretell_types::Digest;
 
 use super::{Count, Done, Folded, Refused, Taken};
 
@@ -71,11 +72,7 @@ fn of_prediction(done: Done) -> Spent {
         took.as_micros()
     );
     sums(&mut detail, &used);
-    detail.push_str(",\"input\":\"");
-    for byte in input {
-        let _ = write!(detail, "{byte:02x}");
-    }
-    detail.push('"');
+    let _ = write!(detail, ",\"input\":\"{}\"", Digest::from_bytes(input));
     if let Some(replayed) = replays {
         let _ = write!(detail, ",\"replay_of\":\"{replayed}\"");
     }

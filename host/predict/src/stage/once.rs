@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use foretell_store::{Act, AuditRecord, Mark};
-use foretell_types::TenantId;
+use foretell_types::{Digest, TenantId};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until};
@@ -130,7 +130,8 @@ impl Once {
         let detail: Value = serde_json::from_str(&entry.detail).unwrap_or_default();
         // What stands for inputs is another for each version, so that of another one says nothing.
         let is_version = detail["digest"].as_str() == Some(&*target.digest.to_string());
-        let is_input = !is_version || detail["input"].as_str() == Some(&*hex(input));
+        let is_input = !is_version
+            || detail["input"].as_str() == Some(&*Digest::from_bytes(*input).to_string());
         if entry.act == Act::Predict && of_model == Some(target.model.as_str()) && is_input {
             Ok(None)
         } else {
@@ -182,8 +183,4 @@ impl Drop for Once {
             });
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
