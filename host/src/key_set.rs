@@ -87,3 +87,71 @@ impl KeySet for UrlKeys {
         Ok(document.freeze())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Keys behind a server that gives one answer.
+    fn behind(head: &'static str, body: Vec<u8>) -> UrlKeys {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
+            let head = format!("{head}\r\nconnection: close\r\n\r\n");
+            // Whoever has read enough hangs up.
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(&body));
+        });
+        UrlKeys::new(Url::parse(&url).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_document_is_read_where_it_is_published_and_nowhere_else() {
+        let found = behind("HTTP/1.1 200 OK", b"{\"keys\":[]}".to_vec());
+        assert_eq!(&found.fetch().await.unwrap()[..], b"{\"keys\":[]}");
+        for (head, told) in [
+            ("HTTP/1.1 500 Internal Server Error", "answered 500"),
+            (
+                "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/",
+                "answered 302",
+            ),
+        ] {
+            let error = behind(head, Vec::new()).fetch().await.unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+        let nobody = UrlKeys::new(Url::parse("http://127.0.0.1:1/keys").unwrap());
+        assert!(nobody.fetch().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_document_of_any_length_takes_no_more_than_its_bound() {
+        let long = behind("HTTP/1.1 200 OK", vec![b' '; 10 << 20]);
+        let error = long.fetch().await.unwrap_err();
+        assert!(error.contains("more than 1048576 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_anew_each_time_and_no_further_than_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let keys = FileKeys::new(path.clone());
+        assert!(keys.fetch().await.unwrap_err().contains("keys.json"));
+        for content in [b"one".to_vec(), b"two".to_vec()] {
+            std::fs::write(&path, &content).unwrap();
+            assert_eq!(keys.fetch().await.unwrap(), content);
+        }
+        std::fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+        assert_eq!(keys.fetch().await.unwrap().len(), MAX_SET_BYTES + 1);
+    }
+}
