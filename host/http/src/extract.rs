@@ -253,15 +253,24 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials {
 /// # Errors
 /// `Invalid` for a header that names nobody: what is recorded must not be recorded of somebody else.
 pub(crate) fn subject(headers: &HeaderMap) -> Result<Option<Subject>, PredictError> {
-    let value = headers.get(X_SUBJECT);
+    let mut values = headers.get_all(X_SUBJECT).iter();
+    let value = values.next();
+    if values.next().is_some() {
+        return Err(PredictError::Invalid(
+            "`X-Subject` stands more than once; a call is about one person".to_owned(),
+        ));
+    }
     let text = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
     text.map(|text| Subject::parse(&text)).transpose()
 }
 
 /// What the call is to be done once for; a text that no header should hold is refused by whoever reads it.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Option<Arc<str>> {
-    let value = headers.get(IDEMPOTENCY_KEY)?;
-    Some(String::from_utf8_lossy(value.as_bytes()).into())
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let value = values.next()?;
+    // Two of them are as good as a wrong one.
+    let value = values.next().map_or(value.as_bytes(), |_| b"");
+    Some(String::from_utf8_lossy(value).into())
 }
 
 /// What `Cache-Control` wants of the prediction cache: `no-store` is the stronger word, and what else may stand there has no

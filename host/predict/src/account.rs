@@ -309,6 +309,30 @@ impl Books {
         }
     }
 
+    /// What holds for a tenant: what was set for it, and where nothing was, what the configuration says.
+    pub(crate) fn in_force(&self, limits: &TenantLimits) -> TenantLimits {
+        let Governance {
+            quotas,
+            storage,
+            prepaid,
+            price,
+            ..
+        } = &self.governance;
+        let number = |default: Option<u64>| default.and_then(|limit| u32::try_from(limit).ok());
+        TenantLimits {
+            quotas: limits.quotas.or(quotas),
+            stored_bytes: limits.stored_bytes.or(storage.bytes),
+            models: limits.models.or(number(storage.models)),
+            uploads_per_day: limits.uploads_per_day.or(number(storage.uploads_per_day)),
+            prepaid: limits.prepaid.or(Some(*prepaid)),
+            price: Price {
+                prediction: limits.price.prediction.or(price.prediction),
+                compute_ms: limits.price.compute_ms.or(price.compute_ms),
+            },
+            ..limits.clone()
+        }
+    }
+
     /// Counts one upload of a day. `before` = how many there were today, for the first of a day that this server sees.
     ///
     /// # Errors
@@ -327,10 +351,12 @@ impl Books {
             _ => before,
         };
         if count >= limit {
-            let what = tally::Full::Day {
+            let what = tally::Full::Day(tally::Short {
                 what: "uploads",
                 limit,
-            };
+                left: 0,
+                asked: 1,
+            });
             return Err(exhausted("tenant", what, now));
         }
         state.uploads = Some((today, count + 1));
@@ -543,8 +569,8 @@ fn refused(whose: &'static str, reached: Reached, window: Duration) -> PredictEr
 fn exhausted(whose: &'static str, what: tally::Full, now: UnixMs) -> PredictError {
     let today = day_of(now);
     let until = match what {
-        tally::Full::Day { .. } | tally::Full::Balance { .. } => begin_of(today + 1),
-        tally::Full::Month { .. } => begin_of(next_month_start(today)),
+        tally::Full::Day(_) | tally::Full::Balance { .. } => begin_of(today + 1),
+        tally::Full::Month(_) | tally::Full::Budget { .. } => begin_of(next_month_start(today)),
     };
     let left = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
     PredictError::QuotaExhausted {

@@ -29,7 +29,8 @@ pub struct Rate {
     pub limit: u64,
     /// How many are left at this moment.
     pub remaining: u64,
-    /// When the current bucket ends: from then on there is more again, if nothing else is asked.
+    /// When there is more again, if nothing else is asked: at the end of the current bucket, or, where nothing is left, when one
+    /// more passes.
     pub reset: Duration,
 }
 
@@ -68,12 +69,12 @@ impl Window {
             let count = counted(found, number);
             let used = carried.saturating_add(count);
             if used >= limit || count == COUNT {
+                let retry_after = wait(limit, before, count, window_us, passed);
                 let rate = Rate {
                     limit,
                     remaining: 0,
-                    reset,
+                    reset: retry_after,
                 };
-                let retry_after = wait(limit, before, count, window_us, passed);
                 return Err(Reached { rate, retry_after });
             }
             let next = number << 32 | (count + 1);

@@ -48,6 +48,9 @@ enum Command {
     Export {
         #[command(flatten)]
         filter: Filter,
+        /// The oldest first, as the tree of a checkpoint needs them.
+        #[arg(long)]
+        oldest_first: bool,
         #[command(flatten)]
         export: Export,
     },
@@ -108,7 +111,14 @@ impl Audit {
                 list(context, &query, limit as usize)
             }
             Command::Verify { checkpoints } => verify(context, checkpoints),
-            Command::Export { filter, export } => export.execute(context, ROUTE, filter.query()),
+            Command::Export {
+                filter,
+                oldest_first,
+                export,
+            } => {
+                let order = oldest_first.then_some("asc");
+                export.execute(context, ROUTE, filter.query().with("order", order))
+            }
             Command::Checkpoints(target) => checkpoints::write(context, &target),
         }
     }

@@ -31,6 +31,10 @@ enum Command {
         /// The same by the name of a kind of work.
         #[arg(long, value_name = "ROLE", conflicts_with = "scopes", value_parser = roles())]
         role: Option<Role>,
+        /// Models that it is for, with commas between them [default: all, those to come among them]; such a key has the scopes
+        /// infer and models alone.
+        #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+        models: Vec<String>,
         /// A name for people.
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
@@ -88,10 +92,14 @@ impl Key {
                 Command::Create {
                     scopes,
                     role,
+                    models,
                     label,
                     expires_in_days,
                 } => {
                     let mut body = json!({"scopes": names(scopes, *role)});
+                    if !models.is_empty() {
+                        body["models"] = json!(models);
+                    }
                     if let Some(label) = label {
                         body["label"] = json!(label);
                     }

@@ -294,7 +294,10 @@ impl KeyLimits {
             }
             let mut rows = Rows::new(&["WHAT", "LIMIT"]);
             for (name, _) in QUOTAS.iter().filter(|(name, _)| *name != CONCURRENT) {
-                rows.push([(*name).to_owned(), set(quotas_of(&answer.json), name)]);
+                rows.push([
+                    (*name).to_owned(),
+                    set(quotas_of(&answer.json), &Value::Null, name),
+                ]);
             }
             rows.print()
         })
@@ -325,11 +328,15 @@ fn part(limits: &Map<String, Value>, name: &str) -> Map<String, Value> {
     part.cloned().unwrap_or_default()
 }
 
-/// What was set under a name, as a cell.
-fn set(limits: &Value, name: &str) -> String {
-    match limits.get(name) {
-        None | Some(Value::Null) => DEFAULT.to_owned(),
-        Some(_) => Amount::cell(limits, name),
+/// What was set under a name, as a cell; where nothing was, what the configuration says.
+fn set(limits: &Value, in_force: &Value, name: &str) -> String {
+    let is_there = |limits: &Value| limits.get(name).is_some_and(|limit| !limit.is_null());
+    if is_there(limits) {
+        Amount::cell(limits, name)
+    } else if is_there(in_force) {
+        format!("{} ({DEFAULT})", Amount::cell(in_force, name))
+    } else {
+        DEFAULT.to_owned()
     }
 }
 
@@ -337,18 +344,22 @@ fn set(limits: &Value, name: &str) -> String {
 fn standing(body: &Value) -> Rows {
     let none = || "-".to_owned();
     let mut rows = Rows::new(&["WHAT", "LIMIT", "USED"]);
-    let limits = &body["limits"];
+    let (limits, in_force) = (&body["limits"], &body["in_force"]);
     for (name, used) in QUOTAS {
         let used = used.map_or_else(none, |(when, what)| Amount::cell(&body[when], what));
-        rows.push([name.to_owned(), set(&limits["quotas"], name), used]);
+        rows.push([
+            name.to_owned(),
+            set(&limits["quotas"], &in_force["quotas"], name),
+            used,
+        ]);
     }
     for name in ["stored_bytes", "models", "uploads_per_day", "prepaid"] {
-        rows.push([name.to_owned(), set(limits, name), none()]);
+        rows.push([name.to_owned(), set(limits, in_force, name), none()]);
     }
     for part in ["prediction", "compute_ms"] {
         rows.push([
             format!("price per {part}"),
-            set(&limits["price"], part),
+            set(&limits["price"], &in_force["price"], part),
             none(),
         ]);
     }
@@ -356,13 +367,18 @@ fn standing(body: &Value) -> Rows {
     for (model, price) in of_models.into_iter().flatten() {
         for part in fields(price) {
             let what = format!("price per {part} of {model}");
-            rows.push([what, set(price, part), none()]);
+            rows.push([what, set(price, &Value::Null, part), none()]);
         }
+    }
+    let of_models = limits["models_requests"].as_object();
+    for (model, limit) in of_models.into_iter().flatten() {
+        let what = format!("requests_per_window of {model}");
+        rows.push([what, limit.to_string(), none()]);
     }
     for key in output::items(&body["keys"], "") {
         for quota in fields(&key["quotas"]) {
             let what = format!("{quota} of {}", cell(key, "id"));
-            rows.push([what, set(&key["quotas"], quota), none()]);
+            rows.push([what, set(&key["quotas"], &Value::Null, quota), none()]);
         }
     }
     for (when, shown) in [("today", "today"), ("month", "this month")] {

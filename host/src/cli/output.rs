@@ -78,7 +78,8 @@ impl Rows {
         let mut table = Table::new();
         table
             .load_style(presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
+            // Names, ids and secrets are to be copied: a line that is too long is the terminal's to wrap.
+            .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(self.header.clone())
             .add_rows(self.rows.clone());
         table.to_string()

@@ -7,9 +7,10 @@ use serde_json::{Number, Value, json};
 
 use super::Context;
 use super::amount::{self, Amount};
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::limits::TenantLimits;
 use super::output::{self, Format, Rows, cell};
+use super::terminal::Terminal;
 
 /// Adds, lists or deletes tenants, and sets what they may use; operators only.
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ enum Command {
     Delete {
         /// Which.
         name: TenantId,
+        /// Without a question.
+        #[arg(long)]
+        yes: bool,
     },
     Limits(Box<TenantLimits>),
     /// Gives a tenant credits, or takes some back.
@@ -62,7 +66,10 @@ impl Tenant {
                 Command::List | Command::Limits(_) => {
                     client.host(Method::GET, "/api/tenants", None).await?
                 }
-                Command::Delete { name } => {
+                Command::Delete { name, yes } => {
+                    if !yes {
+                        ask(name)?;
+                    }
                     let path = format!("/api/tenants/{name}");
                     client.host(Method::DELETE, &path, None).await?
                 }
@@ -89,7 +96,7 @@ impl Tenant {
                 Command::List | Command::Limits(_) => {
                     rows(output::items(&answer.json, "tenants")).print()
                 }
-                Command::Delete { name } => {
+                Command::Delete { name, .. } => {
                     output::note(format_args!("tenant {name} is deleted"));
                     Ok(())
                 }
@@ -97,6 +104,24 @@ impl Tenant {
             }
         })
     }
+}
+
+/// # Errors
+/// `Usage` if the answer is not yes. Where nobody can be asked, as in a script, it was meant.
+fn ask(name: &TenantId) -> Result<(), Failure> {
+    let Ok(terminal) = Terminal::open("") else {
+        return Ok(());
+    };
+    let question = format!(
+        "Delete tenant {name} with its keys, models and recordings, for good? Its name stays taken."
+    );
+    if terminal.confirms(&question)? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "nothing was done; type `yes`, or say --yes",
+    ))
 }
 
 fn rows(tenants: &[Value]) -> Rows {

@@ -158,8 +158,8 @@ fn not_set_up(failure: Failure) -> Failure {
     }
     Failure::new(
         Exit::NoPermission,
-        "the setup token is wrong, or there is an operator already; as long as there is none, each start of the server shows \
-         a new token",
+        "the setup token is wrong, or there is an operator already; as long as there is none, each start of the server on a \
+         terminal shows a new token; with an operator's key, use `foretell user create NAME --role operator`",
     )
 }
 

@@ -24,22 +24,53 @@ struct Part {
     credits: MicroCredits,
 }
 
-/// What there is no more of.
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Short {
+    /// Of what.
+    pub(super) what: &'static str,
+    /// How much there is.
+    pub(super) limit: u64,
+    /// How much is left.
+    pub(super) left: u64,
+    /// What the call asks for.
+    pub(super) asked: u64,
+}
+
+impl Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>, span: &str) -> fmt::Result {
+        let Self {
+            what,
+            limit,
+            left,
+            asked,
+        } = self;
+        if *left == 0 {
+            write!(f, "its {limit} {what} of this {span} (UTC) are used up")
+        } else {
+            write!(
+                f,
+                "of its {limit} {what} of this {span} (UTC) {left} are left, and this call asks for {asked}; send fewer at once"
+            )
+        }
+    }
+}
+
+/// What there is no more of, or not enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
     /// In this day.
-    Day {
-        /// Of what.
-        what: &'static str,
-        /// How much there is in a day.
-        limit: u64,
-    },
+    Day(Short),
     /// In this month.
-    Month {
-        /// Of what.
-        what: &'static str,
-        /// How much there is in a month.
-        limit: u64,
+    Month(Short),
+    /// Credits of this month.
+    Budget {
+        /// How many there are in a month.
+        limit: MicroCredits,
+        /// How many are left.
+        left: MicroCredits,
+        /// What the call may cost.
+        needed: MicroCredits,
     },
     /// Credits that were given.
     Balance {
@@ -53,12 +84,19 @@ pub(super) enum Full {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Day { what, limit } => {
-                write!(f, "its {limit} {what} of this day (UTC) are used up")
-            }
-            Self::Month { what, limit } => {
-                write!(f, "its {limit} {what} of this month (UTC) are used up")
-            }
+            Self::Day(short) => short.fmt(f, "day"),
+            Self::Month(short) => short.fmt(f, "month"),
+            Self::Budget {
+                limit,
+                left,
+                needed,
+            } => write!(
+                f,
+                "of its {} credits of this month (UTC) {} are left, and this call may cost {}",
+                Credits(limit),
+                Credits(left.max(0)),
+                Credits(needed)
+            ),
             Self::Balance { left, needed } => write!(
                 f,
                 "it has {} credits left, and this call may cost {}; an operator gives more",
@@ -157,39 +195,40 @@ impl Tally {
         credits: MicroCredits,
     ) -> Result<(), Full> {
         let rows = u64::from(predictions);
-        let fits = |used: u64, limit: Option<u64>| {
-            limit.is_none_or(|limit| used.saturating_add(rows) <= limit)
-        };
-        // What a call takes of time is known afterwards: it begins while there is any.
-        let any = |used_us: u64, limit: Option<u64>| limit.is_none_or(|ms| used_us / 1_000 < ms);
         let (today, month) = (&self.today, &self.month);
-        let day = |what, limit: Option<u64>| Full::Day {
-            what,
-            limit: limit.unwrap_or(0),
+        // Of predictions a call takes as many as it has rows. What it takes of time is known afterwards: it begins while
+        // there is any.
+        let short = |what, limit: Option<u64>, used: u64, asked| {
+            let limit = limit?;
+            let left = limit.saturating_sub(used);
+            (left < asked).then_some(Short {
+                what,
+                limit,
+                left,
+                asked,
+            })
         };
-        let in_month = |what, limit: Option<u64>| Full::Month {
-            what,
-            limit: limit.unwrap_or(0),
-        };
-        if !fits(today.predictions, quotas.predictions_per_day) {
-            return Err(day("predictions", quotas.predictions_per_day));
+        let predictions = |part: &Part, limit| short("predictions", limit, part.predictions, rows);
+        let compute =
+            |part: &Part, limit| short("ms of compute", limit, part.compute_us / 1_000, 1);
+        let of_day = predictions(today, quotas.predictions_per_day)
+            .or_else(|| compute(today, quotas.compute_ms_per_day));
+        let of_month = predictions(month, quotas.predictions_per_month)
+            .or_else(|| compute(month, quotas.compute_ms_per_month));
+        if let Some(short) = of_month {
+            return Err(Full::Month(short));
         }
-        if !fits(month.predictions, quotas.predictions_per_month) {
-            return Err(in_month("predictions", quotas.predictions_per_month));
+        if let Some(short) = of_day {
+            return Err(Full::Day(short));
         }
-        if !any(today.compute_us, quotas.compute_ms_per_day) {
-            return Err(day("ms of compute", quotas.compute_ms_per_day));
+        match quotas.credits_per_month {
+            Some(limit) if month.credits.saturating_add(credits) > limit => Err(Full::Budget {
+                limit,
+                left: limit - month.credits,
+                needed: credits,
+            }),
+            _ => Ok(()),
         }
-        if !any(month.compute_us, quotas.compute_ms_per_month) {
-            return Err(in_month("ms of compute", quotas.compute_ms_per_month));
-        }
-        if let Some(budget) = quotas.credits_per_month
-            && month.credits.saturating_add(credits) > budget
-        {
-            let limit = u64::try_from(budget / MICRO).unwrap_or(0);
-            return Err(in_month("credits", Some(limit)));
-        }
-        Ok(())
     }
 
     /// Takes what a call may need.

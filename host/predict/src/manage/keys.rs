@@ -483,7 +483,10 @@ fn parse_models(
 }
 
 fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {
-    let all = Scope::ALL.map(Scope::as_str).join(", ");
+    let of_tenants = Scope::ALL
+        .into_iter()
+        .filter(|scope| *scope != Scope::Operator);
+    let all = of_tenants.map(Scope::as_str).collect::<Vec<_>>().join(", ");
     let scopes = names
         .iter()
         .map(|name| {
@@ -497,7 +500,7 @@ fn parse_scopes(names: &[String]) -> Result<Scopes, PredictError> {
         .collect::<Result<Scopes, _>>()?;
     if scopes.is_empty() {
         return Err(PredictError::Invalid(format!(
-            "`scopes` is empty; use some of {all}"
+            "`scopes` is empty; use some of {all}, or give a `role`"
         )));
     }
     Ok(scopes)

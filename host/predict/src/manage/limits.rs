@@ -13,6 +13,7 @@ use super::Manager;
 use super::acts::Detailed;
 use super::keys::{parse_id, unknown};
 use super::tenants::{parse, unknown as unknown_tenant};
+use crate::account::Credits;
 use crate::account::calendar::month_start;
 use crate::stage::once;
 use crate::{Call, PredictError};
@@ -33,6 +34,8 @@ pub struct Standing {
     pub tenant: TenantId,
     /// What was set for it; the host's configuration says the rest.
     pub limits: TenantLimits,
+    /// What holds for it: both.
+    pub in_force: TenantLimits,
     /// What was set for its keys.
     pub keys: Vec<(KeyId, Quotas)>,
     /// What it used today, in UTC.
@@ -67,9 +70,11 @@ impl Manager {
         self.parts.evidence.flush().await?;
         let today = day_of(self.parts.identity.now());
         let (limits, ledger) = (&self.parts.limit_store, &self.parts.ledger);
+        let set = limits.of_tenant(tenant).await?;
         Ok(Standing {
             tenant: tenant.clone(),
-            limits: limits.of_tenant(tenant).await?,
+            in_force: self.parts.books.in_force(&set),
+            limits: set,
             keys: limits.of_keys(tenant).await?,
             today: ledger.used(tenant, None, today).await?,
             month: ledger.used(tenant, None, month_start(today)).await?,
@@ -201,7 +206,7 @@ impl Manager {
         let granted = self.parts.ledger.grant(&tenant, credits, &entry).await;
         let account = granted.map_err(|error| no_tenant(error, name))?;
         self.parts.registry.tenant(&tenant).account.changed();
-        tracing::info!(%tenant, credits, request_id = %call.request_id, "credits given");
+        tracing::info!(%tenant, credits = %Credits(credits), request_id = %call.request_id, "credits given");
         Ok(account)
     }
 

@@ -53,11 +53,11 @@ pub(crate) fn mark(
     let Some(key) = call.idempotency_key.as_deref() else {
         return Ok(None);
     };
-    let is_key = (1..=MAX_KEY_BYTES).contains(&key.len())
-        && key.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let is_key =
+        (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_key {
         return Err(PredictError::Invalid(format!(
-            "`Idempotency-Key` is 1 to {MAX_KEY_BYTES} visible ASCII characters, such as a UUID"
+            "`Idempotency-Key` stands once and has 1 to {MAX_KEY_BYTES} visible ASCII characters without blanks, such as a UUID"
         )));
     }
     let tenant = tenant.map_or("", TenantId::as_str);

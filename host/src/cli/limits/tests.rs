@@ -138,7 +138,9 @@ fn a_standing_shows_each_limit_beside_what_is_used_of_it() {
             "prepaid": true,
             "price": {"prediction": 1e-6},
             "models_price": {"iris": {"prediction": 2}},
+            "models_requests": {"iris": 5},
         },
+        "in_force": {"quotas": {"requests_per_window": 1000, "predictions_per_day": 1000}, "prepaid": true},
         "keys": [{"id": "key_1", "quotas": {"requests_per_window": 1}}],
         "today": used(10, 1e-6),
         "month": used(70, 7.5),
@@ -146,7 +148,7 @@ fn a_standing_shows_each_limit_beside_what_is_used_of_it() {
     }));
     let mut expected = Rows::new(&["WHAT", "LIMIT", "USED"]);
     for line in [
-        ["requests_per_window", "default", "-"],
+        ["requests_per_window", "1000 (default)", "-"],
         ["concurrent", "default", "-"],
         ["predictions_per_day", "1000", "10"],
         ["predictions_per_month", "default", "70"],
@@ -160,6 +162,7 @@ fn a_standing_shows_each_limit_beside_what_is_used_of_it() {
         ["price per prediction", "0.000001", "-"],
         ["price per compute_ms", "default", "-"],
         ["price per prediction of iris", "2", "-"],
+        ["requests_per_window of iris", "5", "-"],
         ["requests_per_window of key_1", "1", "-"],
         ["calls today", "-", "1"],
         ["predictions today", "-", "10"],

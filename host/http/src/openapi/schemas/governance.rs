@@ -242,6 +242,7 @@ fn limits() -> Named {
             closed([
                 ("tenant", text("whose")),
                 ("limits", reference("Limits")),
+                ("in_force", reference("Limits")),
                 ("keys", list(&key)),
                 ("today", reference("Used")),
                 ("month", reference("Used")),

@@ -46,8 +46,11 @@ async fn limits_are_shown_as_they_were_set_and_what_is_shown_can_be_sent_back() 
         "calls": 0, "predictions": 0, "cached": 0, "failed": 0,
         "compute_ms": 0.0, "credits": 0, "cost_usd": 0.0,
     });
+    let mut in_force = nothing();
+    in_force["prepaid"] = json!(false);
+    in_force["price"]["prediction"] = json!(1);
     let fresh = json!({
-        "tenant": "acme", "limits": nothing(), "keys": [], "today": none, "month": none,
+        "tenant": "acme", "limits": nothing(), "in_force": in_force, "keys": [], "today": none, "month": none,
         "account": {"granted": 0, "spent": 0, "balance": 0},
     });
     assert_eq!(done(host.get("/api/limits", &owner.secret).await), fresh);

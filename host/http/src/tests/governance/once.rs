@@ -51,7 +51,7 @@ async fn a_key_that_was_used_for_something_else_is_refused() {
     let long = "x".repeat(256);
     for (path, body) in [(PEOPLE, RECORD), ("/api/keys", r#"{"scopes":["infer"]}"#)] {
         let reply = once(&host, path, &owner, &long, body).await;
-        let words = "`Idempotency-Key` is 1 to 255 visible ASCII characters";
+        let words = "`Idempotency-Key` stands once and has 1 to 255 visible ASCII characters";
         told(&reply, 400, "invalid_input", words);
     }
     assert_eq!(spent(&host, &owner).await, 1);
@@ -120,4 +120,18 @@ async fn what_is_made_twice_with_one_key_is_made_once() {
     }
     let reply = once(&host, credits, OPERATOR, "c", r#"{"credits":6}"#).await;
     told(&reply, 409, "conflict", "was used for another request");
+}
+
+#[tokio::test]
+async fn what_may_stand_once_is_refused_where_it_stands_twice() {
+    let (host, Key { secret: owner, .. }) = house(Governance::unlimited()).await;
+    for name in ["idempotency-key", "x-subject"] {
+        let twice = [(name, "a"), (name, "b")];
+        let reply = host
+            .call("POST", PEOPLE, &owner, &twice, RECORD.as_bytes())
+            .await;
+        assert_eq!(reply.status, 400, "{name}: {}", reply.text);
+        assert_eq!(reply.json()["code"], "invalid_input", "{name}");
+    }
+    assert_eq!(spent(&host, &owner).await, 0);
 }

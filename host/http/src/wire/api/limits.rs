@@ -166,7 +166,10 @@ impl From<&manage::Price> for Price {
 #[derive(Debug, Serialize)]
 pub(crate) struct Standing<'a> {
     tenant: &'a str,
+    /// What was set for it.
     limits: Limits,
+    /// What holds for it: that, and the configuration where nothing was set.
+    in_force: Limits,
     keys: Vec<KeyLimits<'a>>,
     /// Since the begin of the day, in UTC.
     today: Used,
@@ -187,6 +190,7 @@ impl<'a> Standing<'a> {
         Self {
             tenant: standing.tenant.as_str(),
             limits: Limits::from(&standing.limits),
+            in_force: Limits::from(&standing.in_force),
             keys: keys
                 .map(|(id, quotas)| KeyLimits {
                     id: id.as_str(),
