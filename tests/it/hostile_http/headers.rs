@@ -5,8 +5,9 @@ use foretell_tests::Client;
 use super::{Answer, House};
 
 /// Every header that an answer may have.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "allow",
+    "cache-control",
     "connection",
     "content-length",
     "content-type",
@@ -16,6 +17,7 @@ const KNOWN: [&str; 14] = [
     "transfer-encoding",
     "www-authenticate",
     "x-cache",
+    "x-content-type-options",
     "x-credits-used",
     "x-model-digest",
     "x-model-version",
