@@ -34,7 +34,7 @@ trap 'echo "FAILED: line $LINENO: $BASH_COMMAND" >&2' ERR
 
 # Starts a server and sets FORETELL_URL and FORETELL_GRPC; the operator's key is in $operator.
 start_server() {
-    operator=example-operator-key
+    operator=operator-key-not-secret
     mkfifo "$scratch/output"
     FORETELL_ADMIN_KEY=$operator "${FORETELL_BIN:-foretell}" serve \
         --listen 127.0.0.1:0 --data-dir "$scratch/data" >"$scratch/output" 2>&1 &
