@@ -65,32 +65,29 @@ impl Head {
         self.hash = hash(key, &self.hash, self.seq, self.at, entry);
     }
 
-    /// Follows the chain over rows that were read; the first that is not the next link.
-    pub(crate) fn follow(&mut self, key: &AuditKey, records: &[AuditRecord]) -> Option<Broken> {
-        for record in records {
-            let expected = self.seq + 1;
-            let fault = if record.seq != expected {
-                Some(Fault::Missing)
-            } else if record.entry.at < self.at
-                || record.hash != hash(key, &self.hash, record.seq, record.entry.at, &record.entry)
-            {
-                Some(Fault::Altered)
-            } else {
-                None
-            };
-            if let Some(fault) = fault {
-                return Some(Broken {
-                    seq: expected,
-                    fault,
-                });
-            }
-            *self = Self {
-                seq: record.seq,
-                at: record.entry.at,
-                hash: record.hash,
-            };
+    /// Follows the chain by a row that was read.
+    ///
+    /// # Errors
+    /// What is wrong with it, if it is not the next link.
+    pub(crate) fn follow(&mut self, key: &AuditKey, record: &AuditRecord) -> Result<(), Broken> {
+        let seq = self.seq + 1;
+        if record.seq != seq {
+            let fault = Fault::Missing;
+            return Err(Broken { seq, fault });
         }
-        None
+        let entry = &record.entry;
+        let is_next = entry.at >= self.at
+            && record.hash == hash(key, &self.hash, record.seq, entry.at, entry);
+        if !is_next {
+            let fault = Fault::Altered;
+            return Err(Broken { seq, fault });
+        }
+        *self = Self {
+            seq,
+            at: entry.at,
+            hash: record.hash,
+        };
+        Ok(())
     }
 }
 
@@ -148,6 +145,11 @@ mod tests {
         (1..=count).map(|n| head.link(key, entry(n))).collect()
     }
 
+    fn followed(key: &AuditKey, rows: &[AuditRecord]) -> Option<Broken> {
+        let mut head = Head::EMPTY;
+        rows.iter().find_map(|row| head.follow(key, row).err())
+    }
+
     #[test]
     fn time_stands_still_where_the_clock_goes_back() {
         let (key, mut head) = (AuditKey::new(&[7; 32]), Head::EMPTY);
@@ -159,8 +161,8 @@ mod tests {
     fn another_key_makes_another_chain() {
         let (one, two) = (AuditKey::new(&[1; 32]), AuditKey::new(&[2; 32]));
         let rows = chain(&one, 3);
-        assert_eq!(Head::EMPTY.clone().follow(&one, &rows), None);
-        let broken = Head::EMPTY.clone().follow(&two, &rows);
+        assert_eq!(followed(&one, &rows), None);
+        let broken = followed(&two, &rows);
         assert_eq!(broken.map(|broken| broken.seq), Some(1));
         assert_eq!(format!("{one:?}"), "AuditKey(…)");
     }
@@ -195,7 +197,7 @@ mod tests {
                 _ => { rows[at].entry.tenant = None; (seq, Fault::Altered) }
             };
             let mut head = Head::EMPTY;
-            let broken = head.follow(&key, &rows);
+            let broken = rows.iter().find_map(|row| head.follow(&key, row).err());
             prop_assert_eq!(broken.map(|broken| (broken.seq, broken.fault)), Some(expected));
             prop_assert_eq!(head.seq, expected.0 - 1);
         }

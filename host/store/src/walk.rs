@@ -92,9 +92,7 @@ impl<'a> Walk<'a> {
                 fault: Fault::Altered,
             });
         };
-        if let Some(broken) = self.head.follow(self.key, std::slice::from_ref(record)) {
-            return Err(broken);
-        }
+        self.head.follow(self.key, record)?;
         self.tree.push(&record.hash);
         let size = self.tree.size();
         // Most rows end no checkpoint, and their root is not needed.

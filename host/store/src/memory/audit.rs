@@ -14,9 +14,8 @@ use crate::{StoreError, refusal};
 impl Audit for MemoryStore {
     async fn append(&self, entries: Vec<Entry>) -> Result<u64, StoreError> {
         let mut state = self.state();
-        let is_done = entries.iter().any(|entry| state.is_done(entry));
-        if is_done {
-            return Err(refusal::done_already());
+        for entry in &entries {
+            state.must_be_new(entry)?;
         }
         for entry in entries {
             state.record(&self.audit_key, entry);
@@ -90,6 +89,15 @@ impl State {
     pub(super) fn is_done(&self, entry: &Entry) -> bool {
         let mark = entry.once.as_ref();
         mark.is_some() && self.audit.iter().any(|row| row.entry.once.as_ref() == mark)
+    }
+
+    /// # Errors
+    /// `Conflict` for what was done already, and is to be done once.
+    pub(super) fn must_be_new(&self, entry: &Entry) -> Result<(), StoreError> {
+        if self.is_done(entry) {
+            return Err(refusal::done_already());
+        }
+        Ok(())
     }
 
     /// Adds a row to the chain.

@@ -11,10 +11,8 @@ use crate::{Entry, EntryOf, KeyEnd, KeyHash, KeyRecord, Keys, NewKey, StoreError
 impl Keys for MemoryStore {
     async fn create(&self, key: &NewKey, entry: &Entry) -> Result<(), StoreError> {
         let mut state = self.state();
-        if let Some(tenant) = &key.record.tenant
-            && !state.tenants.contains_key(tenant)
-        {
-            return Err(refusal::no_tenant(tenant));
+        if let Some(tenant) = &key.record.tenant {
+            state.require(tenant)?;
         }
         if state
             .keys
@@ -23,9 +21,7 @@ impl Keys for MemoryStore {
         {
             return Err(refusal::key_taken(&key.record.id));
         }
-        if state.is_done(entry) {
-            return Err(refusal::done_already());
-        }
+        state.must_be_new(entry)?;
         state.keys.push(key.clone());
         state.record(&self.audit_key, entry.clone());
         Ok(())

@@ -101,12 +101,8 @@ impl Ledger for MemoryStore {
         entry: &Entry,
     ) -> Result<Account, StoreError> {
         let mut state = self.state();
-        if !state.tenants.contains_key(tenant) {
-            return Err(refusal::no_tenant(tenant));
-        }
-        if state.is_done(entry) {
-            return Err(refusal::done_already());
-        }
+        state.require(tenant)?;
+        state.must_be_new(entry)?;
         let account = state.accounts.entry(tenant.clone()).or_default();
         let granted = account.granted.checked_add(credits);
         account.granted = granted.ok_or_else(refusal::too_many_credits)?;

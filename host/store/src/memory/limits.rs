@@ -31,9 +31,7 @@ impl LimitStore for MemoryStore {
         entry: EntryOf<TenantLimits>,
     ) -> Result<(), StoreError> {
         let mut state = self.state();
-        if !state.tenants.contains_key(tenant) {
-            return Err(refusal::no_tenant(tenant));
-        }
+        state.require(tenant)?;
         let before = state.tenant_limits.insert(tenant.clone(), limits.clone());
         state.record(&self.audit_key, entry(&before.unwrap_or_default()));
         Ok(())

@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use foretell_types::{RequestId, TenantId};
 
 use super::{MemoryStore, State};
+use crate::StoreError;
 use crate::port::UnixMs;
 use crate::port::audit::EntryOf;
 use crate::port::recordings::{
     Held, PageSize, Pseudonym, Recording, RecordingPolicy, RecordingRow, Recordings, Retention,
     SubjectKey, WrappedKey,
 };
-use crate::{StoreError, refusal};
 
 /// What is recorded, and for whom.
 #[derive(Debug, Default)]
@@ -129,9 +129,7 @@ impl Recordings for MemoryStore {
         entry: EntryOf<u64>,
     ) -> Result<u64, StoreError> {
         let mut state = self.state();
-        if !state.tenants.contains_key(tenant) {
-            return Err(refusal::no_tenant(tenant));
-        }
+        state.require(tenant)?;
         let recorded = &mut state.recorded;
         recorded.keys.remove(&(tenant.clone(), *subject));
         let before = recorded.recordings.len();
@@ -159,9 +157,7 @@ impl Retention for MemoryStore {
         entry: EntryOf<RecordingPolicy>,
     ) -> Result<(), StoreError> {
         let mut state = self.state();
-        if !state.tenants.contains_key(tenant) {
-            return Err(refusal::no_tenant(tenant));
-        }
+        state.require(tenant)?;
         let before = state.recorded.policies.insert(tenant.clone(), policy);
         state.record(&self.audit_key, entry(&before.unwrap_or_default()));
         Ok(())

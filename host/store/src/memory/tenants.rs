@@ -19,9 +19,7 @@ impl Tenants for MemoryStore {
         if state.tenants.contains_key(&tenant.id) {
             return Err(refusal::tenant_taken(&tenant.id));
         }
-        if state.is_done(entry) {
-            return Err(refusal::done_already());
-        }
+        state.must_be_new(entry)?;
         let new = Tenant {
             created_at: tenant.created_at,
             models: BTreeMap::new(),
@@ -83,5 +81,16 @@ fn record(id: &TenantId, tenant: &Tenant) -> TenantRecord {
     TenantRecord {
         id: id.clone(),
         created_at: tenant.created_at,
+    }
+}
+
+impl State {
+    /// # Errors
+    /// `NotFound` for a tenant that does not exist.
+    pub(super) fn require(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        if self.tenants.contains_key(tenant) {
+            return Ok(());
+        }
+        Err(refusal::no_tenant(tenant))
     }
 }

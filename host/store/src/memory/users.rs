@@ -12,18 +12,14 @@ impl Users for MemoryStore {
     async fn create(&self, user: &StoredUser, entry: &Entry) -> Result<(), StoreError> {
         let mut state = self.state();
         let record = &user.record;
-        if let Some(tenant) = &record.tenant
-            && !state.tenants.contains_key(tenant)
-        {
-            return Err(refusal::no_tenant(tenant));
+        if let Some(tenant) = &record.tenant {
+            state.require(tenant)?;
         }
         let mut held = state.users.iter().map(|user| &user.record);
         if held.any(|held| held.id == record.id || held.name == record.name) {
             return Err(refusal::user_taken(&record.name));
         }
-        if state.is_done(entry) {
-            return Err(refusal::done_already());
-        }
+        state.must_be_new(entry)?;
         state.users.push(user.clone());
         state.record(&self.audit_key, entry.clone());
         Ok(())

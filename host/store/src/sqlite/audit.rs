@@ -1,7 +1,5 @@
 //! The audit log in SQLite.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +7,8 @@ use foretell_types::{RequestId, TenantId};
 use rusqlite::types::{Type, Value};
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::{SqliteStore, checkpoints, column};
+use super::column::{self, number};
+use super::{SqliteStore, checkpoints};
 use crate::chain::{AuditKey, Head};
 use crate::port::UnixMs;
 use crate::port::audit::{
@@ -77,10 +76,37 @@ impl Audit for SqliteStore {
 }
 
 /// Adds rows to the chain.
+///
+/// # Errors
+/// `Conflict` for a mark that is there already.
 pub(super) fn append<'a>(
     tx: &Transaction<'_>,
     key: &AuditKey,
     entries: impl IntoIterator<Item = &'a Entry>,
+) -> Result<u64, StoreError> {
+    add(tx, key, entries, |_| Err(refusal::done_already()))
+}
+
+/// The same of what is written whatever happens: a mark that is there already is left out.
+pub(super) fn append_all<'a>(
+    tx: &Transaction<'_>,
+    key: &AuditKey,
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Result<u64, StoreError> {
+    add(tx, key, entries, |entry| {
+        Ok(Entry {
+            once: None,
+            ..entry.clone()
+        })
+    })
+}
+
+/// Adds rows; `again` says what becomes of one whose mark is there already.
+fn add<'a>(
+    tx: &Transaction<'_>,
+    key: &AuditKey,
+    entries: impl IntoIterator<Item = &'a Entry>,
+    again: fn(&Entry) -> Result<Entry, StoreError>,
 ) -> Result<u64, StoreError> {
     let mut head = head(tx)?;
     let mut insert = tx.prepare_cached(
@@ -88,11 +114,14 @@ pub(super) fn append<'a>(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for entry in entries {
-        if let Some(mark) = &entry.once
-            && marked(tx, mark)?.is_some()
-        {
-            return Err(refusal::done_already());
-        }
+        let without_mark;
+        let entry = match &entry.once {
+            Some(mark) if marked(tx, mark)?.is_some() => {
+                without_mark = again(entry)?;
+                &without_mark
+            }
+            _ => entry,
+        };
         head.follow_with(key, entry);
         insert.execute(params![
             number(head.seq),
@@ -112,25 +141,6 @@ pub(super) fn append<'a>(
     Ok(head.seq)
 }
 
-/// Entries without the marks that are there already: what was spent is written whatever happens.
-pub(super) fn once_each<'a>(
-    tx: &Transaction<'_>,
-    entries: impl Iterator<Item = &'a Entry>,
-) -> Result<Vec<Cow<'a, Entry>>, StoreError> {
-    let mut marks = HashSet::new();
-    entries
-        .map(|entry| match &entry.once {
-            Some(mark) if !marks.insert(*mark) || marked(tx, mark)?.is_some() => {
-                Ok(Cow::Owned(Entry {
-                    once: None,
-                    ..entry.clone()
-                }))
-            }
-            _ => Ok(Cow::Borrowed(entry)),
-        })
-        .collect()
-}
-
 fn marked(tx: &Transaction<'_>, mark: &Mark) -> Result<Option<AuditRecord>, StoreError> {
     let mut select = tx.prepare_cached("SELECT * FROM audit WHERE once = ?1")?;
     Ok(select.query_row([mark], record).optional()?)
@@ -142,7 +152,7 @@ pub(super) fn head(tx: &Transaction<'_>) -> Result<Head, StoreError> {
         .prepare_cached("SELECT seq, at, hash FROM audit ORDER BY seq DESC LIMIT 1")?
         .query_row([], |row| {
             Ok(Head {
-                seq: seq(row)?,
+                seq: column::count(row, "seq")?,
                 at: row.get("at")?,
                 hash: row.get("hash")?,
             })
@@ -254,7 +264,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
         column::unreadable(row, "act", Type::Text, unknown.into())
     })?;
     Ok(AuditRecord {
-        seq: seq(row)?,
+        seq: column::count(row, "seq")?,
         entry: Entry {
             at: row.get("at")?,
             tenant: column::parsed_or_null(row, "tenant")?,
@@ -269,16 +279,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
         },
         hash: row.get("hash")?,
     })
-}
-
-fn seq(row: &Row<'_>) -> rusqlite::Result<u64> {
-    let seq: i64 = row.get("seq")?;
-    u64::try_from(seq).map_err(|error| column::unreadable(row, "seq", Type::Integer, error.into()))
-}
-
-/// A count as the database holds it; what is beyond it does not exist.
-pub(super) fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Checkpoints in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::types::Type;
 use rusqlite::{Row, Transaction, params};
 
-use super::audit::number;
+use super::column::number;
 use super::{SqliteStore, column};
 use crate::port::audit::{Page, RowHash};
 use crate::walk::Stored;
@@ -104,7 +103,7 @@ pub(super) fn last_beyond(tx: &Transaction<'_>, after: u64) -> Result<Option<Sto
 
 fn checkpoint(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
     Ok(Checkpoint {
-        size: size(row)?,
+        size: column::count(row, "size")?,
         at: row.get("at")?,
         edge: row.get("edge")?,
         note: row.get("note")?,
@@ -113,15 +112,9 @@ fn checkpoint(row: &Row<'_>) -> rusqlite::Result<Checkpoint> {
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
-        size: size(row)?,
+        size: column::count(row, "size")?,
         note: row.get("note")?,
     })
-}
-
-fn size(row: &Row<'_>) -> rusqlite::Result<u64> {
-    let size: i64 = row.get("size")?;
-    u64::try_from(size)
-        .map_err(|error| column::unreadable(row, "size", Type::Integer, error.into()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use foretell_types::{KeyId, ModelName, Scope, Scopes, TenantId};
+use foretell_types::{KeyId, ModelName, NameError, Scope, TenantId};
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -117,15 +117,12 @@ fn names(models: &BTreeSet<ModelName>) -> String {
 }
 
 fn models(row: &Row<'_>) -> rusqlite::Result<Option<BTreeSet<ModelName>>> {
-    let Some(text) = row.get::<_, Option<String>>("models")? else {
+    let Some(names) = column::json_or_null::<Vec<String>>(row, "models")? else {
         return Ok(None);
     };
-    let unreadable = |error| column::unreadable(row, "models", Type::Text, error);
-    let names: Vec<String> =
-        serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?;
-    let models = names.iter().map(|name| ModelName::parse(name));
-    let models: Result<_, _> = models.collect();
-    models.map(Some).map_err(|error| unreadable(error.into()))
+    let models: Result<_, _> = names.iter().map(|name| ModelName::parse(name)).collect();
+    let unreadable = |error: NameError| column::unreadable(row, "models", Type::Text, error.into());
+    models.map(Some).map_err(unreadable)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
@@ -133,30 +130,11 @@ fn record(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
         id: column::parsed(row, "id")?,
         tenant: column::parsed_or_null(row, "tenant")?,
         label: row.get("label")?,
-        scopes: scopes(row)?,
+        scopes: column::listed(row, "scopes", "scope", Scope::parse)?,
         models: models(row)?,
         created_at: row.get("created_at")?,
         expires_at: row.get("expires_at")?,
         revoked_at: row.get("revoked_at")?,
         last_used_at: row.get("last_used_at")?,
     })
-}
-
-/// A scope that is not known is damage and not ignored: a key with fewer rights than it was given fails its owner
-/// without a word.
-fn scopes(row: &Row<'_>) -> rusqlite::Result<Scopes> {
-    let text: String = row.get("scopes")?;
-    let names = text.split(',').filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            Scope::parse(name).ok_or_else(|| {
-                column::unreadable(
-                    row,
-                    "scopes",
-                    Type::Text,
-                    format!("no scope is called `{name}`").into(),
-                )
-            })
-        })
-        .collect()
 }

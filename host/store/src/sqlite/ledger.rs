@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_types::TenantId;
-use rusqlite::types::{Type, Value};
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::audit::{self, number};
+use super::audit;
+use super::column::number;
 use super::{SqliteStore, column, tenants};
 use crate::port::audit::Entry;
 use crate::port::ledger::{
@@ -53,8 +54,7 @@ impl Ledger for SqliteStore {
                 )?
                 .execute(params![tenant, credits])?;
             }
-            let entries = audit::once_each(tx, spent.iter().map(|one| &one.entry))?;
-            audit::append(tx, &key, entries.iter().map(|entry| &**entry))
+            audit::append_all(tx, &key, spent.iter().map(|one| &one.entry))
         })
         .await
     }
@@ -216,11 +216,7 @@ fn select(
 }
 
 fn used(row: &Row<'_>) -> rusqlite::Result<Used> {
-    let count = |name: &str| {
-        let value: i64 = row.get(name)?;
-        u64::try_from(value)
-            .map_err(|error| column::unreadable(row, name, Type::Integer, error.into()))
-    };
+    let count = |name| column::count(row, name);
     Ok(Used {
         calls: count("calls")?,
         predictions: count("predictions")?,

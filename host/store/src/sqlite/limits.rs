@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use foretell_types::{KeyId, TenantId};
-use rusqlite::types::Type;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
-use serde::de::DeserializeOwned;
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{SqliteStore, audit, column, tenants};
 use crate::port::audit::EntryOf;
@@ -26,7 +24,7 @@ impl LimitStore for SqliteStore {
                  WHERE k.tenant = ?1 ORDER BY k.seq",
             )?;
             let rows = select.query_map([tenant.as_str()], |row| {
-                Ok((column::parsed(row, "key")?, read(row)?))
+                Ok((column::parsed(row, "key")?, column::json(row, "limits")?))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -72,7 +70,7 @@ impl LimitStore for SqliteStore {
             }
             let before = tx
                 .prepare_cached("SELECT limits FROM key_limits WHERE key = ?1")?
-                .query_row([id.as_str()], read)
+                .query_row([id.as_str()], |row| column::json(row, "limits"))
                 .optional()?
                 .unwrap_or_default();
             tx.prepare_cached(
@@ -90,15 +88,9 @@ impl LimitStore for SqliteStore {
 fn of_tenant(tx: &Transaction<'_>, tenant: &TenantId) -> Result<TenantLimits, StoreError> {
     let found = tx
         .prepare_cached("SELECT limits FROM tenant_limits WHERE tenant = ?1")?
-        .query_row([tenant.as_str()], read)
+        .query_row([tenant.as_str()], |row| column::json(row, "limits"))
         .optional()?;
     Ok(found.unwrap_or_default())
-}
-
-fn read<T: DeserializeOwned>(row: &Row<'_>) -> rusqlite::Result<T> {
-    let text: String = row.get("limits")?;
-    serde_json::from_str(&text)
-        .map_err(|error| column::unreadable(row, "limits", Type::Text, error.into()))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {

@@ -274,13 +274,7 @@ fn select(
 }
 
 fn version(row: &Row<'_>) -> rusqlite::Result<VersionRecord> {
-    let signature: String = row.get("signature")?;
-    let signature = serde_json::from_str(&signature)
-        .map_err(|error| column::unreadable(row, "signature", Type::Text, error.into()))?;
     let artifact: Option<[u8; 32]> = row.get("artifact")?;
-    let bytes: i64 = row.get("bytes")?;
-    let bytes = u64::try_from(bytes)
-        .map_err(|error| column::unreadable(row, "bytes", Type::Integer, error.into()))?;
     Ok(VersionRecord {
         model: column::parsed(row, "model")?,
         version: column::parsed(row, "version")?,
@@ -295,8 +289,8 @@ fn version(row: &Row<'_>) -> rusqlite::Result<VersionRecord> {
             max_rows: row.get("max_rows")?,
             cache: row.get("cache")?,
         },
-        signature,
-        bytes,
+        signature: column::json(row, "signature")?,
+        bytes: column::count(row, "bytes")?,
         created_at: row.get("created_at")?,
     })
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use foretell_types::{RequestId, TenantId, VersionDigest};
-use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::audit::{self, number};
+use super::audit;
+use super::column::number;
 use super::{SqliteStore, column, tenants};
 use crate::StoreError;
 use crate::port::UnixMs;
@@ -138,7 +138,7 @@ impl Recordings for SqliteStore {
                 .prepare_cached(
                     "SELECT count(*) AS count FROM recordings WHERE tenant = ?1 AND subject = ?2",
                 )?
-                .query_row(params![tenant, subject], |row| count(row, "count"))?;
+                .query_row(params![tenant, subject], |row| column::count(row, "count"))?;
             // What it seals goes with it, by its foreign key.
             tx.prepare_cached("DELETE FROM subject_keys WHERE tenant = ?1 AND subject = ?2")?
                 .execute(params![tenant, subject])?;
@@ -198,9 +198,9 @@ impl Retention for SqliteStore {
             )?;
             let held = select.query_row(params![tenant.as_str(), before], |row| {
                 Ok(Held {
-                    recordings: count(row, "recordings")?,
+                    recordings: column::count(row, "recordings")?,
                     oldest: row.get("oldest")?,
-                    older: count(row, "older")?,
+                    older: column::count(row, "older")?,
                 })
             });
             Ok(held?)
@@ -245,7 +245,7 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<RecordingPolicy> {
 
 fn recording(row: &Row<'_>) -> rusqlite::Result<RecordingRow> {
     Ok(RecordingRow {
-        seq: count(row, "seq")?,
+        seq: column::count(row, "seq")?,
         recording: Recording {
             tenant: column::parsed(row, "tenant")?,
             subject: Pseudonym(column::digest(row, "subject")?),
@@ -258,11 +258,6 @@ fn recording(row: &Row<'_>) -> rusqlite::Result<RecordingRow> {
             sealed: row.get("sealed")?,
         },
     })
-}
-
-fn count(row: &Row<'_>, name: &str) -> rusqlite::Result<u64> {
-    let value: i64 = row.get(name)?;
-    u64::try_from(value).map_err(|error| column::unreadable(row, name, Type::Integer, error.into()))
 }
 
 #[cfg(test)]

@@ -27,9 +27,7 @@ pub(super) use {columns, joins};
 
 /// The traffic in a row of [`columns`].
 pub(super) fn current(row: &Row<'_>) -> Result<Traffic> {
-    let rules: Option<String> = row.get("canary")?;
-    let canary = rules.map(|rules| {
-        let stored: StoredCanary = read(row, "canary", &rules)?;
+    let canary = column::json_or_null::<StoredCanary>(row, "canary")?.map(|stored| {
         stored
             .try_into()
             .map_err(|error| unreadable(row, "canary", error))
@@ -43,7 +41,7 @@ pub(super) fn current(row: &Row<'_>) -> Result<Traffic> {
 
 /// The revision in such a row.
 pub(super) fn revision(row: &Row<'_>) -> Result<u64> {
-    count(row, "revision")
+    column::count(row, "revision")
 }
 
 /// A model's traffic and revision.
@@ -131,7 +129,7 @@ pub(super) fn changes(
     )?;
     let rows = select.query_map([tenant.as_str(), model.as_str()], |row| {
         Ok(TrafficChange {
-            revision: count(row, "revision")?,
+            revision: column::count(row, "revision")?,
             at: row.get("at")?,
             by: column::parsed_or_null(row, "key")?,
             reason: row.get("reason")?,
@@ -156,23 +154,11 @@ pub(super) fn expect(
     }
 }
 
-fn count(row: &Row<'_>, column: &str) -> Result<u64> {
-    let number: i64 = row.get(column)?;
-    u64::try_from(number)
-        .map_err(|error| column::unreadable(row, column, Type::Integer, error.into()))
-}
-
 fn stored(row: &Row<'_>, column: &str) -> Result<Traffic> {
-    let text: String = row.get(column)?;
-    let stored: Stored = read(row, column, &text)?;
+    let stored: Stored = column::json(row, column)?;
     stored
         .try_into()
         .map_err(|error| unreadable(row, column, error))
-}
-
-fn read<'a, T: Deserialize<'a>>(row: &Row<'_>, column: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|error| column::unreadable(row, column, Type::Text, error.into()))
 }
 
 fn unreadable(row: &Row<'_>, column: &str, error: foretell_types::NameError) -> rusqlite::Error {

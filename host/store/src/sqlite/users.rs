@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use foretell_types::{Role, TenantId, UserId, UserName};
-use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::{SqliteStore, audit, column, tenants};
@@ -157,7 +156,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UserRecord> {
         id: column::parsed(row, "id")?,
         name: column::parsed(row, "name")?,
         tenant: column::parsed_or_null(row, "tenant")?,
-        roles: roles(row)?,
+        roles: column::listed(row, "roles", "role", Role::parse)?,
         created_at: row.get("created_at")?,
         password_at: row.get("password_at")?,
         disabled_at: row.get("disabled_at")?,
@@ -167,22 +166,4 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<UserRecord> {
 fn names(roles: &[Role]) -> String {
     let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
     names.join(",")
-}
-
-/// A role that is not known is damage and not ignored, as with scopes.
-fn roles(row: &Row<'_>) -> rusqlite::Result<Vec<Role>> {
-    let text: String = row.get("roles")?;
-    let names = text.split(',').filter(|name| !name.is_empty());
-    names
-        .map(|name| {
-            Role::parse(name).ok_or_else(|| {
-                column::unreadable(
-                    row,
-                    "roles",
-                    Type::Text,
-                    format!("no role is called `{name}`").into(),
-                )
-            })
-        })
-        .collect()
 }

@@ -1,5 +1,6 @@
 //! Things to store. Numbers stand for names, so that tests can count.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use foretell_types::run::Isolation;
@@ -13,7 +14,9 @@ use foretell_types::{
 };
 
 use crate::port::UnixMs;
-use crate::{Act, AuditKey, Entry, EntryOf, NewVersion, Runtime, Stores, TenantRecord};
+use crate::{
+    Act, AuditKey, AuditQuery, Entry, EntryOf, NewVersion, Page, Runtime, Stores, TenantRecord,
+};
 
 /// A time like those of today, to see that nothing is cut to 32 bits.
 pub(super) const NOW: UnixMs = 1_795_000_000_123;
@@ -42,6 +45,21 @@ pub fn recorded() -> Entry {
 /// The same, whatever was before.
 pub fn recorded_of<Before>() -> EntryOf<Before> {
     Arc::new(|_| recorded())
+}
+
+/// What is recorded where it tells what was there before, or what was done.
+pub(super) fn telling<T: Debug + 'static>() -> EntryOf<T> {
+    Arc::new(|of: &T| Entry {
+        detail: format!("{of:?}"),
+        ..recorded()
+    })
+}
+
+/// The last row of the log.
+pub(super) async fn newest(stores: &Stores) -> Entry {
+    let (query, page) = (AuditQuery::default(), Page::Before(None));
+    let page = stores.audit.page(&query, page, 1).await;
+    page.unwrap().remove(0).entry
 }
 
 /// The name of tenant `n`, in the order of `n` up to 9.

@@ -1,13 +1,9 @@
 //! The promises of [`LimitStore`](crate::LimitStore).
 
-use std::sync::Arc;
-
-use super::fixtures::{create_tenants, model, recorded, tenant};
+use super::fixtures::{create_tenants, model, newest, recorded, telling, tenant};
 use super::keys::key;
 use super::refused;
-use crate::{
-    AuditQuery, Entry, EntryOf, Page, Price, Quotas, Stores, TenantLimits, suite::recorded_of,
-};
+use crate::{Price, Quotas, Stores, TenantLimits, suite::recorded_of};
 
 /// Checks [`LimitStore`](crate::LimitStore).
 pub async fn limits(stores: &Stores) {
@@ -41,21 +37,6 @@ fn some() -> TenantLimits {
     }
 }
 
-fn before<T: std::fmt::Debug + 'static>() -> EntryOf<T> {
-    Arc::new(|before: &T| Entry {
-        detail: format!("{before:?}"),
-        ..recorded()
-    })
-}
-
-async fn newest(stores: &Stores) -> Entry {
-    let page = stores
-        .audit
-        .page(&AuditQuery::default(), Page::Before(None), 1)
-        .await;
-    page.unwrap().remove(0).entry
-}
-
 async fn limits_come_back_as_they_were_set(stores: &Stores) {
     let limits = &stores.limits;
     let nothing = TenantLimits::default();
@@ -63,7 +44,10 @@ async fn limits_come_back_as_they_were_set(stores: &Stores) {
         assert_eq!(limits.of_tenant(&nobody).await.unwrap(), nothing);
     }
     for (set, was) in [(some(), nothing.clone()), (nothing.clone(), some())] {
-        limits.set_tenant(&tenant(1), &set, before()).await.unwrap();
+        limits
+            .set_tenant(&tenant(1), &set, telling())
+            .await
+            .unwrap();
         assert_eq!(limits.of_tenant(&tenant(1)).await.unwrap(), set);
         assert_eq!(newest(stores).await.detail, format!("{was:?}"));
     }
@@ -89,7 +73,7 @@ async fn limits_of_keys_are_their_tenants(stores: &Stores) {
         NotFound
     );
     limits
-        .set_key(&tenant(1), &mine, &quotas, before())
+        .set_key(&tenant(1), &mine, &quotas, telling())
         .await
         .unwrap();
     assert_eq!(

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use foretell_types::{Digest, RequestId, VersionDigest};
 
-use super::fixtures::{NOW, create_tenants, model, recorded, recorded_of, tenant, version_name};
+use super::fixtures::{
+    NOW, create_tenants, model, newest, recorded, recorded_of, telling, tenant, version_name,
+};
 use super::{at_once, refused};
 use crate::{
-    AuditQuery, Entry, EntryOf, Held, Page, PageSize, Pseudonym, Recording, RecordingPolicy,
-    RecordingRow, Stores, SubjectKey, WrappedKey,
+    Held, PageSize, Pseudonym, Recording, RecordingPolicy, RecordingRow, Stores, SubjectKey,
+    WrappedKey,
 };
 
 const ALL: PageSize = PageSize {
@@ -90,21 +92,6 @@ async fn all(stores: &Stores, tenant_n: u8, subject_n: u8) -> Vec<RecordingRow> 
         .page(&tenant(tenant_n), &subject(subject_n), 0, ALL)
         .await;
     page.unwrap()
-}
-
-fn told<T: std::fmt::Debug + 'static>() -> EntryOf<T> {
-    Arc::new(|of: &T| Entry {
-        detail: format!("{of:?}"),
-        ..recorded()
-    })
-}
-
-async fn newest(stores: &Stores) -> Entry {
-    let page = stores
-        .audit
-        .page(&AuditQuery::default(), Page::Before(None), 1)
-        .await;
-    page.unwrap().remove(0).entry
 }
 
 async fn a_person_has_one_key(stores: &Stores) {
@@ -216,7 +203,7 @@ async fn who_is_erased_is_gone_with_the_key(stores: &Stores) {
     );
     // Another tenant's person of the same pseudonym is another person.
     for (who, erased) in [(2, 0), (1, 2), (1, 0)] {
-        let gone = recordings.erase(&tenant(who), &subject(6), told()).await;
+        let gone = recordings.erase(&tenant(who), &subject(6), telling()).await;
         assert_eq!(gone.unwrap(), erased);
         assert_eq!(newest(stores).await.detail, erased.to_string());
     }
@@ -278,13 +265,16 @@ async fn a_policy_is_what_was_set_last(stores: &Stores) {
     let policy = |enabled, days| RecordingPolicy { enabled, days };
     let (first, second) = (policy(true, 3_650), policy(false, 1));
     for (set, was) in [(first, nothing), (second, first)] {
-        retention.set_policy(&tenant(2), set, told()).await.unwrap();
+        retention
+            .set_policy(&tenant(2), set, telling())
+            .await
+            .unwrap();
         assert_eq!(retention.policy(&tenant(2)).await.unwrap(), set);
         assert_eq!(newest(stores).await.detail, format!("{was:?}"));
     }
     assert_eq!(retention.policy(&tenant(1)).await.unwrap(), nothing);
     retention
-        .set_policy(&tenant(1), first, told())
+        .set_policy(&tenant(1), first, telling())
         .await
         .unwrap();
     assert_eq!(
